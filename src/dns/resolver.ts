@@ -1,0 +1,14 @@
+/**
+ * The DNS port. Types only. Names are canonical (A-label, lower case); answers keep SERVFAIL, NXDOMAIN and bogus apart.
+ */
+import type { DnsAnswer, MxRecord } from '../domain/dns.ts';
+
+/** Looks up records, from its cache while they live. Never rejects: what goes wrong is a case of the answer. */
+export type Resolver = {
+  mx(name: string, signal: AbortSignal): Promise<DnsAnswer<MxRecord>>;
+  /** IPv4 addresses in text form. */
+  a(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** IPv6 addresses in text form. */
+  aaaa(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  close(): void;
+};

@@ -1,0 +1,93 @@
+/**
+ * The configuration as everything behind config/compile.ts knows it: validated, defaults filled in, references resolved,
+ * plain data that can be posted to a thread. Immutable; a session or attempt uses the snapshot it began with.
+ */
+import type { Domain } from './address.ts';
+import type { Milliseconds, NonEmpty } from './basics.ts';
+import type { AddressRange, DomainPattern, InboundConnector, OutboundConnector, RetrySchedule } from './connector.ts';
+import type { TlsRung } from './tls.ts';
+
+/** One address the relay listens on. */
+export type ListenerConfig = {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls: 'starttls' | 'implicit' | 'off';
+  /** 530 5.7.0 before STARTTLS for everyone. */
+  readonly requireTls: boolean;
+};
+
+/** Paths of one certificate and its key, absolute. */
+export type CertificateFiles = { readonly cert: string; readonly key: string };
+
+/** Inbound limits (interface.md, section 2). */
+export type LimitsConfig = {
+  readonly messageSizeBytes: number;
+  readonly recipientsPerMessage: number;
+  readonly connections: number;
+  readonly connectionsPerAddress: number;
+  /** Null: no limit. */
+  readonly messagesPerMinutePerAddress: number | null;
+  readonly hops: number;
+  readonly diskFreeBytes: number;
+};
+
+/** Outbound deadlines by phase. */
+export type DeliveryTimeouts = {
+  readonly connect: Milliseconds;
+  readonly greeting: Milliseconds;
+  readonly tls: Milliseconds;
+  readonly command: Milliseconds;
+  /** For each block of the data and for the reply to the final dot. */
+  readonly data: Milliseconds;
+};
+
+/** The whole configuration. Paths are absolute. */
+export type Config = {
+  readonly hostname: Domain;
+  readonly listeners: NonEmpty<ListenerConfig>;
+  /** Empty: a self-signed certificate is made at first start, at `selfSigned`. */
+  readonly certificates: readonly CertificateFiles[];
+  readonly selfSigned: CertificateFiles;
+  readonly acceptedDomains: readonly DomainPattern[];
+  readonly tls: { readonly minVersion: 'TLSv1.2' | 'TLSv1.3'; readonly ladder: readonly TlsRung[] };
+  readonly inbound: readonly InboundConnector[];
+  /** In the order written, the implicit `default` last. Disabled ones are still here, for explanations. */
+  readonly outbound: NonEmpty<OutboundConnector>;
+  readonly queue: {
+    /** The SQLite file. */
+    readonly path: string;
+    readonly ephemeral: boolean;
+    readonly retry: RetrySchedule;
+  };
+  readonly limits: LimitsConfig;
+  readonly resolver: {
+    /** `address` or `address:port`; empty: those of /etc/resolv.conf. */ readonly servers: readonly string[];
+    readonly dnssec: 'auto' | 'trust' | 'off';
+  };
+  readonly delivery: {
+    readonly port: number;
+    readonly ipv6: boolean;
+    readonly allowPrivateAddresses: boolean;
+    readonly timeouts: DeliveryTimeouts;
+  };
+  readonly bounces: {
+    /** `MAILER-DAEMON@…` for the From header of notices. */ readonly from: string;
+    readonly return: 'headers' | 'full';
+  };
+  readonly admin: {
+    readonly host: string;
+    readonly port: number;
+    readonly token: string | null;
+    readonly stuckAfter: Milliseconds;
+  };
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+    readonly addresses: 'full' | 'domain' | 'hashed';
+  };
+  /** Relay threads. */
+  readonly workers: number;
+};
+
+/** Addresses of peers in a list, for policies that ask "is this one of them?". */
+export type AddressList = readonly AddressRange[];

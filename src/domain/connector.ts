@@ -1,0 +1,103 @@
+/**
+ * Connectors: on what terms a peer may hand us mail, and where and how safely mail goes out.
+ */
+import { type Domain, isAddressLiteral } from './address.ts';
+import type { Milliseconds, NonEmpty } from './basics.ts';
+import type { TlsMode, TlsRung } from './tls.ts';
+
+/** `example.org`, `*.example.org` (any depth below, not the name itself) or `*`. */
+export type DomainPattern =
+  | { readonly kind: 'exact'; readonly domain: Domain }
+  | { readonly kind: 'below'; readonly domain: Domain }
+  | { readonly kind: 'any' };
+
+/** True where the canonical domain is one the pattern means. Compares whole labels; `*` matches address literals, too. */
+export function matchesDomain(pattern: DomainPattern, domain: Domain): boolean {
+  switch (pattern.kind) {
+    case 'any':
+      return true;
+    case 'exact':
+      return domain === pattern.domain;
+    case 'below':
+      return !isAddressLiteral(domain) && domain.endsWith(`.${pattern.domain}`);
+  }
+}
+
+/** The pattern as YAML writes it. */
+export function domainPatternText(pattern: DomainPattern): string {
+  switch (pattern.kind) {
+    case 'any':
+      return '*';
+    case 'exact':
+      return pattern.domain;
+    case 'below':
+      return `*.${pattern.domain}`;
+  }
+}
+
+/** A range of addresses, `2001:db8::/32`; the address is canonical as node:net prints it. */
+export type AddressRange = { readonly family: 'ipv4' | 'ipv6'; readonly address: string; readonly prefix: number };
+
+/** On what terms a peer may hand us mail (interface.md, sections 2 and 3). */
+export type InboundConnector = {
+  readonly name: string;
+  /** partner: restricts. organization: restricts, and may relay to anywhere. */
+  readonly type: 'partner' | 'organization';
+  readonly match: {
+    readonly senderDomains: readonly DomainPattern[];
+    readonly addresses: readonly AddressRange[];
+  };
+  readonly require: {
+    readonly tls: boolean;
+    readonly addresses: readonly AddressRange[];
+  };
+  readonly enabled: boolean;
+};
+
+/** A next hop as an operator names it in `hosts`. */
+export type NextHop =
+  | { readonly kind: 'host'; readonly name: Domain; readonly port: number }
+  | { readonly kind: 'address'; readonly address: string; readonly port: number }
+  /** The MX hosts of a domain. */
+  | { readonly kind: 'mx'; readonly domain: Domain; readonly port: number };
+
+/** Where a connector's mail goes. */
+export type Route =
+  | { readonly kind: 'mx' }
+  | { readonly kind: 'smarthost'; readonly hosts: NonEmpty<NextHop>; readonly balance: boolean }
+  | { readonly kind: 'reject'; readonly text: string };
+
+/** How one connector's traffic is paced, for the whole relay (threads divide it). */
+export type ConnectorLimits = {
+  readonly connections: number;
+  readonly messagesPerConnection: number;
+  /** Null: no limit. */
+  readonly messagesPerMinute: number | null;
+  readonly recipientsPerMessage: number;
+};
+
+/** When to try again and when to give up. */
+export type RetrySchedule = {
+  /** The last one repeats. */
+  readonly intervals: NonEmpty<Milliseconds>;
+  readonly delayNoticeAfter: Milliseconds | null;
+  readonly expireAfter: Milliseconds;
+};
+
+/** Where mail goes and how safely (interface.md, sections 2 and 4). */
+export type OutboundConnector = {
+  readonly name: string;
+  readonly match: {
+    readonly recipientDomains: readonly DomainPattern[];
+    /** Empty: any sender, the null sender included. */
+    readonly senderDomains: readonly DomainPattern[];
+    /** Empty: any origin. */
+    readonly inboundConnectors: readonly string[];
+  };
+  readonly route: Route;
+  readonly tls: { readonly mode: TlsMode; readonly ladder: readonly TlsRung[] };
+  readonly limits: ConnectorLimits;
+  readonly source: { readonly address: string | null; readonly helo: Domain | null };
+  readonly retry: RetrySchedule;
+  readonly enabled: boolean;
+};
