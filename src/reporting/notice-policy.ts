@@ -1,0 +1,94 @@
+/**
+ * Who is told what about a message: which notices an attempt calls for. Decides only; dsn-format.ts renders.
+ * RFC 3461, sections 4.1 and 5.2; RFC 5321, section 6.1: a notice never answers the null reverse-path.
+ */
+import { type Instant, isNonEmpty, type NonEmpty } from '../domain/basics.ts';
+import type { Envelope, NotifyOn, Recipient } from '../domain/envelope.ts';
+import type { DeliveryFailure, DeliveryOutcome, SmtpReply } from '../domain/outcome.ts';
+import type { Claim, RecipientSettlement } from '../domain/queue.ts';
+
+/** A recipient a notice reports as failed or delayed. */
+export type TroubledRecipient = {
+  readonly recipient: Recipient;
+  readonly failure: DeliveryFailure;
+  readonly attempts: number;
+  /** Given up because the time was over, not because of the last answer. */
+  readonly expired: boolean;
+};
+
+/** A recipient that was handed to a server without DSN (RFC 3461, section 5.2.2: action `relayed`). */
+export type RelayedRecipient = {
+  readonly recipient: Recipient;
+  readonly reply: SmtpReply;
+  readonly mx: string | null;
+  readonly ip: string | null;
+};
+
+/** One notice to the sender, about at least one recipient. */
+export type Notice =
+  | { readonly kind: 'failure'; readonly recipients: NonEmpty<TroubledRecipient> }
+  | { readonly kind: 'delay'; readonly recipients: NonEmpty<TroubledRecipient>; readonly willRetryUntil: Instant }
+  | { readonly kind: 'success'; readonly recipients: NonEmpty<RelayedRecipient> };
+
+/** What an attempt, or an operator, made of a claim. */
+export type NoticeFacts = {
+  readonly claim: Claim;
+  readonly settled: readonly RecipientSettlement[];
+  /** By recipient number; empty where an operator ended the message. */
+  readonly outcomes: ReadonlyMap<number, DeliveryOutcome>;
+  readonly mx: string | null;
+  readonly ip: string | null;
+  /** When the queue gives up on this message. */
+  readonly willRetryUntil: Instant;
+};
+
+/** True where this sender may be told about that event of this recipient. */
+export function mayNotify(event: NotifyOn, envelope: Envelope, recipient: Recipient): boolean {
+  if (envelope.reversePath === null || envelope.origin.kind === 'notice') return false;
+  return recipient.notify === null ? event !== 'success' : recipient.notify.includes(event);
+}
+
+/**
+ * The notices due for a claim, at most one of each kind. A delay notice is due where the settlement sets `delayNoticeSent`
+ * for the first time, so it is sent once.
+ */
+export function planNotices(facts: NoticeFacts): readonly Notice[] {
+  const { envelope } = facts.claim;
+  if (envelope.reversePath === null || envelope.origin.kind === 'notice') return [];
+  const failed: TroubledRecipient[] = [];
+  const delayed: TroubledRecipient[] = [];
+  const relayed: RelayedRecipient[] = [];
+  for (const settlement of facts.settled) {
+    const claimed = facts.claim.recipients.find(({ number }) => number === settlement.number);
+    if (claimed === undefined) continue;
+    const { recipient, attempts } = claimed;
+    switch (settlement.becomes) {
+      case 'bounced':
+      case 'expired': {
+        const expired = settlement.becomes === 'expired';
+        if (mayNotify('failure', envelope, recipient)) failed.push({ recipient, failure: settlement.failure, attempts, expired });
+        break;
+      }
+      case 'queued': {
+        const due = settlement.delayNoticeSent && !claimed.delayNoticeSent;
+        if (due && mayNotify('delay', envelope, recipient)) {
+          delayed.push({ recipient, failure: settlement.failure, attempts, expired: false });
+        }
+        break;
+      }
+      case 'delivered': {
+        const outcome = facts.outcomes.get(settlement.number);
+        if (outcome?.kind !== 'delivered' || outcome.relayedDsn) break;
+        if (mayNotify('success', envelope, recipient)) {
+          relayed.push({ recipient, reply: outcome.reply, mx: facts.mx, ip: facts.ip });
+        }
+        break;
+      }
+    }
+  }
+  const notices: Notice[] = [];
+  if (isNonEmpty(failed)) notices.push({ kind: 'failure', recipients: failed });
+  if (isNonEmpty(delayed)) notices.push({ kind: 'delay', recipients: delayed, willRetryUntil: facts.willRetryUntil });
+  if (isNonEmpty(relayed)) notices.push({ kind: 'success', recipients: relayed });
+  return notices;
+}
