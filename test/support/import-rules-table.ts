@@ -10,7 +10,8 @@ export type Kind = 'pure' | 'port' | 'root' | 'adapter' | 'flow';
 export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   [/^domain\//, 'pure'],
   [/-(policy|format|table)\.ts$/, 'pure'],
-  [/^config\/(schema|compile)[\w-]*\.ts$/, 'pure'],
+  // Of config/ only the file that reads and watches touches the world.
+  [/^config\/(?!live-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger)\.ts$/, 'port'],
   [/^(main|app|relay-worker)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
