@@ -50,7 +50,9 @@ export type TlsFailure =
   | { readonly kind: 'not-offered' }
   | { readonly kind: 'refused'; readonly code: number; readonly text: string }
   | { readonly kind: 'handshake'; readonly alert: string | null }
-  | { readonly kind: 'handshake-timeout' };
+  | { readonly kind: 'handshake-timeout' }
+  /** Bytes in the clear behind the 220 to STARTTLS: someone on the path is talking (security: never read, connection dropped). */
+  | { readonly kind: 'injected' };
 
 /** One rung tried at one address, in the order tried. Logged as `tls.fallback` where another follows. */
 export type TlsAttempt = { readonly rung: TlsRung; readonly failure: TlsFailure };

@@ -3,6 +3,7 @@
  * Decides nothing: which rung, which host and what a failure means is told or judged elsewhere.
  */
 import type { Domain } from '../domain/address.ts';
+import type { Result } from '../domain/basics.ts';
 import type { DeliveryTimeouts } from '../domain/config.ts';
 import type { Envelope } from '../domain/envelope.ts';
 import type { Command, SmtpReply } from '../domain/outcome.ts';
@@ -18,6 +19,8 @@ export type ConnectPlan = {
   readonly sourceAddress: string | null;
   readonly helo: Domain;
   readonly rung: Rung;
+  /** `tls.minVersion`. */
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** False: where STARTTLS is not offered or refused the same connection may go on in the clear. */
   readonly tlsRequired: boolean;
   readonly timeouts: DeliveryTimeouts;
@@ -80,7 +83,7 @@ export type Session = {
   readonly facts: SessionFacts;
   /** False once the peer or we closed. */
   readonly alive: boolean;
-  deliver(transaction: Transaction, signal: AbortSignal): Promise<TransactionResult>;
+  deliver(transaction: Transaction): Promise<TransactionResult>;
   /** RSET; true if the peer answered 250 and the session may serve another message. */
   reset(): Promise<boolean>;
   /** QUIT, then close; never rejects. */
@@ -93,8 +96,7 @@ export type Session = {
 
 /** Opens sessions. Never rejects. */
 export type Transport = {
-  open(
-    plan: ConnectPlan,
-    signal: AbortSignal,
-  ): Promise<{ readonly ok: true; readonly value: Session } | { readonly ok: false; readonly error: OpenFailure }>;
+  open(plan: ConnectPlan): Promise<Result<Session, OpenFailure>>;
+  /** Destroys every session and what is being opened; later calls of `open` fail as 'local'. */
+  close(): void;
 };

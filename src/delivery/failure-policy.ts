@@ -1,0 +1,143 @@
+/**
+ * What a failure means: permanent or not, which enhanced code, in which words, and whether another host may be tried.
+ * The only place that judges failures. RFC 5321, section 4.2.1; RFC 3463; codes of interface.md, section 4.
+ */
+import type { DeliveryFailure, DeliveryOutcome, EnhancedStatusCode, SmtpReply } from '../domain/outcome.ts';
+import type { TlsFailure, TlsPolicy } from '../domain/tls.ts';
+import type { OpenFailure, TransactionResult } from '../transport/session.ts';
+
+/** Where the failure met us. */
+export type Where = { readonly mx: string; readonly ip: string };
+
+/** Names the host as people would: `mx.example.org [192.0.2.1]`. */
+const hostText = ({ mx, ip }: Where): string => (mx === ip ? `[${ip}]` : `${mx} [${ip}]`);
+
+const temporary = (
+  where: Where,
+  enhanced: EnhancedStatusCode,
+  said: { readonly text: string; readonly reply?: SmtpReply },
+): DeliveryFailure => ({
+  permanent: false,
+  enhanced,
+  text: said.text,
+  reply: said.reply ?? null,
+  mx: where.mx,
+  ip: where.ip,
+});
+
+const CONNECT_TEXT = {
+  refused: 'refused the connection',
+  timeout: 'did not answer in time',
+  unreachable: 'cannot be reached from here',
+  reset: 'broke off the connection',
+} as const;
+const BROKEN_TEXT = {
+  closed: 'closed the connection',
+  timeout: 'stopped answering',
+  malformed: 'sent something that is not an SMTP reply',
+} as const;
+const COMMAND_TEXT = {
+  connect: 'before its greeting',
+  ehlo: 'after EHLO',
+  starttls: 'after STARTTLS',
+  auth: 'during authentication',
+  mail: 'after MAIL',
+  rcpt: 'after RCPT',
+  data: 'while taking the message',
+  dot: 'after the end of the message, before its answer',
+} as const;
+
+/** No session came about. Always temporary: another host, another time. */
+export function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy): DeliveryFailure {
+  const host = hostText(where);
+  switch (failure.kind) {
+    case 'connect':
+      return temporary(where, '4.4.1', { text: `${host} ${CONNECT_TEXT[failure.problem]}` });
+    case 'reply':
+      return temporary(where, temporaryCode(failure.reply, '4.3.2'), {
+        text: `${host} does not take mail now: ${replyText(failure.reply)}`,
+        reply: failure.reply,
+      });
+    case 'broken':
+      return temporary(where, '4.4.2', { text: `${host} ${BROKEN_TEXT[failure.problem]} ${COMMAND_TEXT[failure.command]}` });
+    case 'tls':
+      return temporary(where, '4.4.317', { text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy)}` });
+    case 'local':
+      return temporary(where, '4.3.0', { text: `this relay could not open a connection to ${host}: ${failure.detail}` });
+  }
+}
+
+/** A TLS failure in plain words, to follow the name of the host. */
+export function tlsFailureText(failure: TlsFailure): string {
+  switch (failure.kind) {
+    case 'not-offered':
+      return 'does not offer STARTTLS';
+    case 'refused':
+      return `refused STARTTLS (${failure.code}${failure.text === '' ? '' : ` ${failure.text}`})`;
+    case 'handshake':
+      return `broke off the TLS handshake${failure.alert === null ? '' : ` (${failure.alert})`}`;
+    case 'handshake-timeout':
+      return 'did not finish the TLS handshake in time';
+    case 'injected':
+      return 'sent plaintext behind its answer to STARTTLS, as an attacker on the path would';
+  }
+}
+
+/** Who demands TLS, where someone does. */
+function demandText(policy: TlsPolicy): string {
+  if (policy.plaintext !== 'never') return '';
+  const [source] = policy.because;
+  switch (source.kind) {
+    case 'connector':
+      return `, and connector ${source.name} demands TLS`;
+    case 'dane':
+      return ', and DANE demands TLS';
+    case 'mta-sts':
+      return ', and the MTA-STS policy of the domain demands TLS';
+    case 'message':
+      return ', and the sender demands TLS';
+    case 'credentials':
+      return ', and credentials are never sent without TLS';
+    case 'default':
+      return ', and TLS is demanded';
+  }
+}
+
+/** What one reply means for its recipient. 2xx to the final dot is delivery; 5xx ends it; anything else is to be tried again. */
+export function judgeReply(reply: SmtpReply, where: Where, relayedDsn: boolean): DeliveryOutcome {
+  if (reply.code >= 200 && reply.code < 300) return { kind: 'delivered', reply, relayedDsn };
+  const said = `${hostText(where)} said: ${replyText(reply)}`;
+  // 552 for too many recipients is 452 (RFC 5321, section 4.5.3.1.10); 521 and 556 are about the host, 5xx all the same.
+  if (reply.code >= 500) {
+    return {
+      kind: 'failed',
+      failure: { permanent: true, enhanced: codeOf(reply, 5), text: said, reply, mx: where.mx, ip: where.ip },
+    };
+  }
+  return { kind: 'deferred', failure: temporary(where, temporaryCode(reply, '4.0.0'), { text: said, reply }) };
+}
+
+/** A transaction that ended without an answer for some recipients. Temporary: nobody refused anything. */
+export function judgeBroken(result: Exclude<TransactionResult, { kind: 'answered' }>, where: Where): DeliveryOutcome {
+  const failure =
+    result.kind === 'local'
+      ? temporary(where, '4.3.0', { text: `this relay could not send the message: ${result.detail}` })
+      : temporary(where, '4.4.2', { text: `${hostText(where)} ${BROKEN_TEXT[result.problem]} ${COMMAND_TEXT[result.command]}` });
+  return { kind: 'deferred', failure };
+}
+
+/** The same failure once no further attempt will be made: same number, class 5 (interface.md, section 4). */
+export const asExpired = (failure: DeliveryFailure): DeliveryFailure => ({
+  ...failure,
+  permanent: true,
+  enhanced: `5${failure.enhanced.slice(1)}` as EnhancedStatusCode,
+});
+
+const replyText = (reply: SmtpReply): string =>
+  [reply.code, reply.enhanced, reply.text].filter((part) => part !== null && part !== '').join(' ');
+
+const codeOf = (reply: SmtpReply, kind: 4 | 5): EnhancedStatusCode => reply.enhanced ?? `${kind}.0.0`;
+
+/** A temporary failure carries a code of class 4, whatever the peer wrote. */
+const temporaryCode = (reply: SmtpReply, otherwise: EnhancedStatusCode): EnhancedStatusCode =>
+  reply.enhanced?.startsWith('4') === true ? reply.enhanced : otherwise;
