@@ -5,12 +5,11 @@
 import { type Domain, mailboxText } from '../domain/address.ts';
 import type { Instant, NonEmpty } from '../domain/basics.ts';
 import type { Config } from '../domain/config.ts';
-import type { Envelope, QueueId, Recipient } from '../domain/envelope.ts';
-import { escapeText } from '../domain/escape.ts';
-import type { EnhancedStatusCode, SmtpReply } from '../domain/outcome.ts';
+import type { Envelope, QueueId } from '../domain/envelope.ts';
 import type { NewMessage } from '../domain/queue.ts';
+import { deliveryStatus } from './delivery-status-format.ts';
 import {
-  asciiOnly,
+  asciiField,
   chooseBoundary,
   countStuffing,
   dotStuff,
@@ -22,8 +21,8 @@ import {
   mailDate,
   quotedPrintable,
 } from './mime-format.ts';
-import type { Notice, RelayedRecipient, TroubledRecipient } from './notice-policy.ts';
-import { noticeSubject, noticeText, replyText } from './notice-text-format.ts';
+import type { Notice } from './notice-policy.ts';
+import { noticeSubject, noticeText } from './notice-text-format.ts';
 
 /** The most octets of the original that a notice carries. */
 export const RETURN_LIMIT = 50_000;
@@ -51,77 +50,18 @@ type Part = { readonly fields: string; readonly wire: Uint8Array };
 
 const NOT_ASCII = /[^\x00-\x7f]/;
 
-/** xtext (RFC 3461, section 4) decoded; what is not xtext stays as it is. */
-export const decodeXtext = (text: string): string =>
-  text.replace(/(?:\+[0-9A-F]{2})+/g, (run) => Buffer.from(run.replaceAll('+', ''), 'hex').toString('utf8'));
-
-const withClass = (digit: 2 | 4 | 5, code: EnhancedStatusCode): string => `${digit}${code.slice(1)}`;
-
-function originalRecipient(text: string): string {
-  const separator = text.indexOf(';');
-  const type = text.slice(0, separator).toLowerCase();
-  const address = text.slice(separator + 1);
-  return `${escapeText(type)}; ${escapeText(type === 'utf-8' ? address : decodeXtext(address), 600)}`;
-}
-
-function remoteMta({ mx, ip }: { readonly mx: string | null; readonly ip: string | null }): string {
-  if (mx !== null) return headerField('Remote-MTA', `dns; ${escapeText(mx)}`);
-  return ip === null ? '' : headerField('Remote-MTA', `dns; [${ip.includes(':') ? 'IPv6:' : ''}${ip}]`);
-}
-
-const diagnostic = (reply: SmtpReply): string => headerField('Diagnostic-Code', `smtp; ${asciiOnly(replyText(reply))}`);
-
-function addressFields(recipient: Recipient): string {
-  const mailbox = escapeText(mailboxText(recipient.mailbox));
-  const original = recipient.originalRecipient;
-  return (
-    (original === null ? '' : headerField('Original-Recipient', originalRecipient(original))) +
-    headerField('Final-Recipient', `${NOT_ASCII.test(mailbox) ? 'utf-8' : 'rfc822'}; ${mailbox}`)
-  );
-}
-
-function troubledBlock(facts: DsnFacts, { recipient, failure }: TroubledRecipient): string {
-  const delay = facts.notice.kind === 'delay';
-  return (
-    addressFields(recipient) +
-    headerField('Action', delay ? 'delayed' : 'failed') +
-    headerField('Status', withClass(delay ? 4 : 5, failure.enhanced)) +
-    remoteMta(failure) +
-    (failure.reply === null ? '' : diagnostic(failure.reply)) +
-    headerField('Last-Attempt-Date', mailDate(facts.now)) +
-    (facts.notice.kind === 'delay' ? headerField('Will-Retry-Until', mailDate(facts.notice.willRetryUntil)) : '')
-  );
-}
-
-function relayedBlock(facts: DsnFacts, { recipient, reply, ...server }: RelayedRecipient): string {
-  return (
-    addressFields(recipient) +
-    headerField('Action', 'relayed') +
-    headerField('Status', withClass(2, reply.enhanced ?? '2.0.0')) +
-    remoteMta(server) +
-    diagnostic(reply) +
-    headerField('Last-Attempt-Date', mailDate(facts.now))
-  );
-}
-
-/** RFC 3464, section 2; as message/global-delivery-status (RFC 6533, section 4) where an address needs UTF-8. */
+/** RFC 3464; as message/global-delivery-status (RFC 6533, section 4) where an address needs UTF-8 and the sender can read it. */
 function statusPart(facts: DsnFacts): Part {
-  const { original, config } = facts;
-  const envelopeId = original.dsn.envelopeId;
-  const message =
-    (envelopeId === null ? '' : headerField('Original-Envelope-Id', asciiOnly(escapeText(decodeXtext(envelopeId))))) +
-    headerField('Reporting-MTA', `dns; ${config.hostname}`) +
-    headerField('Arrival-Date', mailDate(original.receivedAt));
-  const blocks = facts.notice.recipients.map((each) =>
-    'failure' in each ? troubledBlock(facts, each) : relayedBlock(facts, each),
-  );
-  const status = [message, ...blocks].join('\r\n');
-  const ascii = !NOT_ASCII.test(status) || !original.smtpUtf8;
+  const { original, notice, now } = facts;
+  const about = { original, notice, now, hostname: facts.config.hostname };
+  const status = deliveryStatus(about, headerField);
+  const ascii = !NOT_ASCII.test(status);
+  const global = !ascii && original.smtpUtf8;
   return {
     fields:
-      headerField('Content-Type', ascii ? 'message/delivery-status' : 'message/global-delivery-status') +
-      headerField('Content-Transfer-Encoding', ascii ? '7bit' : '8bit'),
-    wire: Buffer.from(dotStuff(ascii ? asciiOnly(status) : status)),
+      headerField('Content-Type', global ? 'message/global-delivery-status' : 'message/delivery-status') +
+      headerField('Content-Transfer-Encoding', global ? '8bit' : '7bit'),
+    wire: Buffer.from(dotStuff(ascii || global ? status : deliveryStatus(about, asciiField))),
   };
 }
 
@@ -154,7 +94,8 @@ function wholePart(original: Envelope, wire: Uint8Array): Part {
 function headersPart(original: Envelope, content: Uint8Array): Part {
   const wire = headerBlock(content, RETURN_LIMIT);
   if (isPlain(wire)) return { fields: 'Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: 7bit\r\n', wire };
-  if (original.smtpUtf8) return { fields: 'Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n', wire };
+  if (original.smtpUtf8 && isPlain(wire, true))
+    return { fields: 'Content-Type: message/global-headers\r\nContent-Transfer-Encoding: 8bit\r\n', wire };
   return {
     fields: 'Content-Type: text/rfc822-headers; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n',
     wire: Buffer.from(dotStuff(quotedPrintable(dotUnstuff(wire)))),

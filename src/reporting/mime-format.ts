@@ -15,13 +15,17 @@ const HEX = '0123456789ABCDEF';
 /** `Thu, 01 Jan 2026 00:00:00 +0000` (RFC 5322, section 3.3), in UTC. */
 export const mailDate = (instant: Instant): string => new Date(instant).toUTCString().replace('GMT', '+0000');
 
-/** True where all octets are printable ASCII, tabs and line ends, in lines of at most 998 octets: fit for 7bit. */
-export function isPlain(bytes: Uint8Array): boolean {
+/**
+ * True where the octets are text in lines of at most 998: printable ASCII, tabs and line ends (fit for 7bit), or with `eightBit`
+ * octets above 127, too (fit for 8bit).
+ */
+export function isPlain(bytes: Uint8Array, eightBit = false): boolean {
   let length = 0;
   for (const byte of bytes) {
     if (byte === LF) length = 0;
     else if (byte !== CR && ++length > LONGEST_LINE) return false;
-    if (byte > 126 || (byte < 32 && byte !== 9 && byte !== CR && byte !== LF)) return false;
+    if (byte > 126 && !(eightBit && byte > 127)) return false;
+    if (byte < 32 && byte !== 9 && byte !== CR && byte !== LF) return false;
   }
   return true;
 }
@@ -77,8 +81,11 @@ export function headerField(name: string, value: string): string {
 }
 
 /** Non-ASCII characters as `\x{E9}` (RFC 6533, section 3), which message/delivery-status can carry. */
-export const asciiOnly = (text: string): string =>
+const asciiOnly = (text: string): string =>
   text.replace(/[^\x00-\x7f]/gu, (character) => `\\x{${(character.codePointAt(0) ?? 0).toString(16).toUpperCase()}}`);
+
+/** `headerField` for a block that may hold ASCII only. */
+export const asciiField = (name: string, value: string): string => headerField(name, asciiOnly(value));
 
 /** A boundary made from `seed` that occurs in none of the parts (RFC 2046, section 5.1.1). */
 export function chooseBoundary(seed: string, parts: readonly Uint8Array[]): string {
