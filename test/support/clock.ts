@@ -8,3 +8,6 @@ export function testClock(start = Date.UTC(2026, 0, 1)): TestClock {
   let now = start;
   return { now: () => now as Instant, monotonic: () => now - start, advance: (by) => void (now += by) };
 }
+
+/** The real one. */
+export const systemClock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
