@@ -1,0 +1,114 @@
+/** A recipient's next state, as a table (architecture.md, section 4), and the retry schedule. */
+import { strict as assert } from 'node:assert';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { retryInterval, settleRecipient } from '../../src/delivery/retry-policy.ts';
+import type { Domain } from '../../src/domain/address.ts';
+import type { Instant } from '../../src/domain/basics.ts';
+import type { RetrySchedule } from '../../src/domain/connector.ts';
+import type { DeliveryFailure, DeliveryOutcome } from '../../src/domain/outcome.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const schedule: RetrySchedule = {
+  intervals: [MINUTE, 5 * MINUTE, 2 * HOUR],
+  delayNoticeAfter: 4 * HOUR,
+  expireAfter: 120 * HOUR,
+};
+const failure: DeliveryFailure = {
+  permanent: false,
+  enhanced: '4.4.1',
+  text: 'no answer',
+  reply: null,
+  mx: 'mx.test',
+  ip: '192.0.2.1',
+};
+const claimed = (attempts: number, delayNoticeSent = false) => ({
+  number: 3,
+  recipient: { mailbox: { localPart: 'a', domain: 'b.test' as Domain }, notify: null, originalRecipient: null },
+  attempts,
+  delayNoticeSent,
+});
+const start = 1_000_000_000_000;
+const facts = (age: number, chance = 0.5) => ({ receivedAt: start as Instant, now: (start + age) as Instant, schedule, chance });
+const deferred: DeliveryOutcome = { kind: 'deferred', failure };
+
+describe('intervals', () => {
+  for (const [attempts, expected] of [
+    [1, MINUTE],
+    [2, 5 * MINUTE],
+    [3, 2 * HOUR],
+    [4, 2 * HOUR],
+    [99, 2 * HOUR],
+    [0, MINUTE],
+  ] as const) {
+    test(`after ${attempts} attempts: ${expected / MINUTE} minutes`, () =>
+      assert.equal(retryInterval(schedule, attempts), expected));
+  }
+});
+
+describe('states', () => {
+  test('delivered', () =>
+    assert.deepEqual(
+      settleRecipient(
+        claimed(1),
+        { kind: 'delivered', reply: { code: 250, enhanced: null, text: '' }, relayedDsn: true },
+        facts(0),
+      ),
+      { number: 3, becomes: 'delivered' },
+    ));
+  test('failed: bounced', () => {
+    const permanent = { ...failure, permanent: true, enhanced: '5.1.1' } as const;
+    assert.deepEqual(settleRecipient(claimed(1), { kind: 'failed', failure: permanent }, facts(0)), {
+      number: 3,
+      becomes: 'bounced',
+      failure: permanent,
+    });
+  });
+  test('deferred and young: queued', () =>
+    assert.deepEqual(settleRecipient(claimed(1), deferred, facts(0)), {
+      number: 3,
+      becomes: 'queued',
+      due: start + MINUTE,
+      failure,
+      delayNoticeSent: false,
+    }));
+  test('deferred past the delay notice: told once', () => {
+    const told = settleRecipient(claimed(9), deferred, facts(4 * HOUR));
+    assert.ok(told.becomes === 'queued' && told.delayNoticeSent);
+    const again = settleRecipient(claimed(9, true), deferred, facts(5 * HOUR));
+    assert.ok(again.becomes === 'queued' && again.delayNoticeSent);
+  });
+  test('deferred and old: expired, with the same number of class 5', () => {
+    const settled = settleRecipient(claimed(60), deferred, facts(120 * HOUR));
+    assert.ok(settled.becomes === 'expired');
+    assert.equal(settled.failure.enhanced, '5.4.1');
+    assert.equal(settled.failure.permanent, true);
+  });
+  test('no delay notice where the schedule has none', () => {
+    const settled = settleRecipient(claimed(9), deferred, {
+      ...facts(9 * HOUR),
+      schedule: { ...schedule, delayNoticeAfter: null },
+    });
+    assert.ok(settled.becomes === 'queued' && !settled.delayNoticeSent);
+  });
+});
+
+test('a retry comes within ten percent of its interval, never after expiry', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 50 }),
+      fc.integer({ min: 0, max: 120 * HOUR - 1 }),
+      fc.double({ min: 0, max: 0.999, noNaN: true }),
+      (attempts, age, chance) => {
+        const settled = settleRecipient(claimed(attempts), deferred, facts(age, chance));
+        assert.ok(settled.becomes === 'queued');
+        const wait = settled.due - (start + age);
+        const interval = retryInterval(schedule, attempts);
+        assert.ok(settled.due <= start + schedule.expireAfter);
+        assert.ok(wait <= interval * 1.1 + 1);
+        assert.ok(wait >= interval * 0.9 - 1 || settled.due === start + schedule.expireAfter);
+      },
+    ),
+  );
+});
