@@ -10,8 +10,8 @@ export type Kind = 'pure' | 'port' | 'root' | 'adapter' | 'flow';
 export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   [/^domain\//, 'pure'],
   [/-(policy|format|table)\.ts$/, 'pure'],
-  // Of config/ only the file that reads and watches touches the world.
-  [/^config\/(?!live-config\.ts)/, 'pure'],
+  // Of config/ only the files that read and watch touch the world.
+  [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger)\.ts$/, 'port'],
   [/^(main|app|relay-worker)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
@@ -45,7 +45,15 @@ export const PURE_NODE: Readonly<Record<string, readonly string[]>> = {
   'node:net': ['isIP', 'isIPv4', 'isIPv6', 'BlockList', 'SocketAddress'],
   'node:url': ['domainToASCII', 'domainToUnicode', 'URL'],
   'node:buffer': ['Buffer', 'isUtf8', 'isAscii'],
-  'node:crypto': ['X509Certificate', 'createHash', 'createHmac', 'timingSafeEqual', 'KeyObject'],
+  'node:crypto': [
+    'X509Certificate',
+    'KeyObject',
+    'createPrivateKey',
+    'createPublicKey',
+    'createHash',
+    'createHmac',
+    'timingSafeEqual',
+  ],
   'node:path': ['isAbsolute', 'join', 'dirname', 'basename', 'extname', 'normalize', 'posix', 'sep'],
   'node:util': ['isDeepStrictEqual'],
   'node:punycode': [],
