@@ -6,7 +6,10 @@ export type TestClock = Clock & { advance(by: Milliseconds): void };
 /** Starts at `start` (milliseconds since the epoch) and stands still until moved. */
 export function testClock(start = Date.UTC(2026, 0, 1)): TestClock {
   let now = start;
-  return { now: () => now as Instant, monotonic: () => now - start, advance: (by) => void (now += by) };
+  const advance = (by: Milliseconds): void => {
+    now += by;
+  };
+  return { now: () => now as Instant, monotonic: () => now - start, advance };
 }
 
 /** The real one. */
