@@ -37,7 +37,7 @@ function originalRecipient(text: string): string {
 }
 
 function remoteMta(field: FieldWriter, { mx, ip }: { readonly mx: string | null; readonly ip: string | null }): string {
-  if (mx !== null) return field('Remote-MTA', `dns; ${escapeText(mx)}`);
+  if (mx !== null && mx !== ip) return field('Remote-MTA', `dns; ${escapeText(mx)}`);
   return ip === null ? '' : field('Remote-MTA', `dns; [${ip.includes(':') ? 'IPv6:' : ''}${ip}]`);
 }
 

@@ -27,9 +27,9 @@ const plural = (count: number, one: string, many: string): string => (count === 
 export const replyText = (reply: SmtpReply): string =>
   escapeText(`${reply.code} ${reply.enhanced === null ? '' : `${reply.enhanced} `}${reply.text}`);
 
-/** `mx.example.net [192.0.2.1]`, as much of it as is known; null where no server was reached. */
+/** `mx.example.net [192.0.2.1]`, as much of it as is known; null where no server was reached. An address may stand in for the name. */
 export function serverText(server: { readonly mx: string | null; readonly ip: string | null }): string | null {
-  if (server.mx === null) return server.ip === null ? null : `[${server.ip}]`;
+  if (server.mx === null || server.mx === server.ip) return server.ip === null ? null : `[${server.ip}]`;
   return server.ip === null ? escapeText(server.mx) : `${escapeText(server.mx)} [${server.ip}]`;
 }
 

@@ -1,14 +1,18 @@
 import { strict as assert } from 'node:assert';
 import { test } from 'node:test';
+import type { Fallback } from '../../src/delivery/walk-hosts.ts';
 import type { Domain } from '../../src/domain/address.ts';
 import type { Instant } from '../../src/domain/basics.ts';
+import type { QueueId } from '../../src/domain/envelope.ts';
 import type { DeliveryOutcome, DeliveryReport } from '../../src/domain/outcome.ts';
-import type { RecipientSettlement, Settlement } from '../../src/domain/queue.ts';
+import type { RecipientSettlement } from '../../src/domain/queue.ts';
 import type { PolicySource, TlsPolicy } from '../../src/domain/tls.ts';
+import type { InboundLog } from '../../src/inbound/context.ts';
 import type { LogFields, Logger } from '../../src/platform/logger.ts';
-import { createDeliveryLog, policyFields } from '../../src/reporting/delivery-log.ts';
+import { policyFields } from '../../src/reporting/delivery-line-format.ts';
+import { createDeliveryLog } from '../../src/reporting/delivery-log.ts';
 import { renderNotice } from '../../src/reporting/dsn-format.ts';
-import { claim, envelope, facts, failure, NOW, RECEIVED, recipient } from './facts.ts';
+import { claim, facts, failure, NOW, RECEIVED } from './facts.ts';
 
 type Line = readonly [level: string, event: string, fields: LogFields];
 
@@ -42,18 +46,9 @@ const report = (outcome: DeliveryOutcome, path: Partial<DeliveryReport['path']> 
   outcomes: new Map([[0, outcome]]),
 });
 
-const settlement = (recipient: RecipientSettlement): Settlement => ({
-  queueId: claim().queueId,
-  domain: 'example.net' as Domain,
-  fence: 1,
-  connector: 'default',
-  recipients: [recipient],
-  notices: [],
-});
-
 test('delivery.delivered has every common field, in their order', () => {
   const { lines, log } = recorder();
-  createDeliveryLog(log).settled(claim(), settlement({ number: 0, becomes: 'delivered' }), report(DELIVERED));
+  createDeliveryLog(log).settled({ claim: claim(), settled: [{ number: 0, becomes: 'delivered' }], report: report(DELIVERED) });
   assert.deepEqual(lines, [
     [
       'info',
@@ -86,7 +81,11 @@ for (const [settled, level, event] of OUTCOMES) {
   test(`${settled.becomes} -> ${event}, null tls in plaintext, with status and text`, () => {
     const { lines, log } = recorder();
     const outcome: DeliveryOutcome = { kind: 'deferred', failure: failure() };
-    createDeliveryLog(log).settled(claim(), settlement(settled), report(outcome, { tls: null, rung: 'plaintext' }));
+    createDeliveryLog(log).settled({
+      claim: claim(),
+      settled: [settled],
+      report: report(outcome, { tls: null, rung: 'plaintext' }),
+    });
     const [line] = lines;
     assert.deepEqual([line?.[0], line?.[1]], [level, event]);
     assert.equal(line?.[2]['tls'], null);
@@ -96,31 +95,28 @@ for (const [settled, level, event] of OUTCOMES) {
   });
 }
 
-test('tls.fallback says which rung was left for which and why; the last one only where another followed', () => {
+test('tls.fallback says which rung was left for which and why', () => {
   const { lines, log } = recorder();
-  const fallbacks = [
-    { rung: 'modern', failure: { kind: 'handshake', alert: 'handshake_failure' } },
-    { rung: 'compatible', failure: { kind: 'refused', code: 454, text: 'no\n' } },
-  ] as const;
-  const delivery = createDeliveryLog(log);
-  delivery.settled(
-    claim(),
-    settlement({ number: 0, becomes: 'delivered' }),
-    report(DELIVERED, { fallbacks, rung: 'plaintext', tls: null }),
-  );
-  delivery.settled(
-    claim(),
-    settlement({ number: 0, becomes: 'delivered' }),
-    report(DELIVERED, { fallbacks, rung: null, tls: null }),
-  );
-  assert.deepEqual(
-    lines.filter(([, event]) => event === 'tls.fallback').map(([, , { leftRung, rung, failure: why }]) => [leftRung, rung, why]),
-    [
-      ['modern', 'compatible', { kind: 'handshake', alert: 'handshake_failure' }],
-      ['compatible', 'plaintext', { kind: 'refused', code: 454, text: 'no\\x0a' }],
-      ['modern', 'compatible', { kind: 'handshake', alert: 'handshake_failure' }],
-    ],
-  );
+  const failure = { kind: 'refused', code: 454, text: 'no\n' } as const;
+  const fallback = {
+    connector: 'default',
+    mx: 'mx.example.net',
+    ip: '192.0.2.1',
+    from: 'legacy',
+    to: 'plaintext',
+    failure,
+  } as const;
+  createDeliveryLog(log).tlsFallback(fallback satisfies Fallback);
+  const { mx, ip } = fallback;
+  const fields = {
+    connector: 'default',
+    mx,
+    ip,
+    rung: 'plaintext',
+    leftRung: 'legacy',
+    failure: { ...failure, text: 'no\\x0a' },
+  };
+  assert.deepEqual(lines, [['warn', 'tls.fallback', fields]]);
 });
 
 const SOURCES: readonly [PolicySource, string][] = [
@@ -141,15 +137,22 @@ test('policy sources', () => {
   assert.deepEqual(both, { level: 'encrypt', source: 'connector:p,credentials' });
 });
 
+const CLIENT = { ip: '192.0.2.7', helo: 'client.example', listener: 'mx', tls: null };
+const accepted = (to: readonly string[]) => ({
+  ...CLIENT,
+  queueId: '01ABC' as QueueId,
+  from: '',
+  to,
+  sizeBytes: 5,
+  connectors: [],
+});
+
 test('message.accepted names its recipients, up to twenty', () => {
   const { lines, log } = recorder();
-  const delivery = createDeliveryLog(log);
-  delivery.accepted(envelope({ reversePath: null }), [recipient()]);
-  delivery.accepted(envelope({ origin: { kind: 'notice' } }), [recipient(), ...Array.from({ length: 29 }, () => recipient())]);
-  assert.deepEqual(
-    [lines[0]?.[1], lines[0]?.[2]['from'], lines[0]?.[2]['to'], lines[0]?.[2]['ip']],
-    ['message.accepted', '', 'bob@example.net', '192.0.2.9'],
-  );
+  const inbound: InboundLog = createDeliveryLog(log);
+  inbound.messageAccepted(accepted(['bob@example.net']));
+  inbound.messageAccepted(accepted(Array.from({ length: 30 }, (_, n) => `user${n}@example.net`)));
+  assert.deepEqual([lines[0]?.[1], lines[0]?.[2]['from'], lines[0]?.[2]['to']], ['message.accepted', '', 'bob@example.net']);
   const to = lines[1]?.[2]['to'];
   assert.ok(Array.isArray(to));
   assert.deepEqual([to.length, lines[1]?.[2]['recipients']], [20, 30]);
@@ -158,20 +161,16 @@ test('message.accepted names its recipients, up to twenty', () => {
 test('rejections carry the reply; foreign text is capped and escaped', () => {
   const { lines, log } = recorder();
   const delivery = createDeliveryLog(log);
-  const rejection = {
-    ip: '192.0.2.7',
-    helo: 'evil\r\n{"event":"x"}'.repeat(100),
-    listener: 'mx',
-    tls: null,
-    reply: { code: 550, enhanced: '5.7.1', text: 'Relaying denied' },
-  } as const;
-  delivery.rejected({ ...rejection, from: null, to: 'a\x00@b' });
-  delivery.sessionRejected(rejection);
+  const hostile = { ...CLIENT, helo: 'evil\r\n{"event":"x"}'.repeat(100) };
+  const reply = { code: 550, enhanced: '5.7.1', text: 'Relaying denied' } as const;
+  delivery.messageRejected({ ...hostile, command: 'rcpt', from: null, to: ['a\x00@b'], connectors: [], reply });
+  delivery.sessionRejected({ ...hostile, reason: 'too many\nconnections', reply: null });
   assert.deepEqual(
     lines.map(([, event]) => event),
     ['message.rejected', 'session.rejected'],
   );
   assert.equal(lines[0]?.[2]['to'], 'a\\x00@b');
+  assert.deepEqual(lines[0]?.[2]['reply'], reply);
   const helo = String(lines[0]?.[2]['helo']);
   assert.ok(helo.length <= 255 && !/[\r\n]/.test(helo));
 });
@@ -181,11 +180,8 @@ test('bounce.created and the failure of what an operator gave up', () => {
   const delivery = createDeliveryLog(log);
   const message = renderNotice(facts());
   assert.ok(message);
-  delivery.returned(
-    claim(),
-    settlement({ number: 0, becomes: 'bounced', failure: failure({ mx: null, ip: null, reply: null }) }),
-    NOW,
-  );
+  const given = failure({ mx: null, ip: null, reply: null });
+  delivery.returned(claim(), [{ number: 0, becomes: 'bounced', failure: given }], NOW);
   delivery.bounceCreated({ kind: 'failure', message }, claim());
   assert.deepEqual(
     lines.map(([, event, { queueId, to, about }]) => [event, queueId, to, about]),
