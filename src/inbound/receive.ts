@@ -8,11 +8,10 @@ import type { Config } from '../domain/config.ts';
 import type { Envelope, Origin, QueueId, Recipients } from '../domain/envelope.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
 import type { Body, NewMessage } from '../domain/queue.ts';
-import type { SpoolProblem } from '../spool/spool.ts';
 import { BodySink } from './body-sink.ts';
 import type { InboundContext, PeerFields } from './context.ts';
 import { MessageScanner } from './message-stream.ts';
-import { REPLIES } from './reply-table.ts';
+import { REPLIES, storeReply } from './reply-table.ts';
 import { traceHeader } from './trace-header-format.ts';
 import type { Transaction } from './transaction.ts';
 
@@ -36,18 +35,6 @@ export type MessageSource = {
 
 /** How the client stands with a message: more is to come, more than will be borne has come, or the end was read. */
 export type Reading = 'more' | 'overrun' | 'ended';
-
-/** The reply for what the spool could not do. */
-export function storeReply(problem: SpoolProblem): SmtpReply {
-  switch (problem.kind) {
-    case 'disk-full':
-    case 'read-only':
-      return REPLIES.noSpace;
-    case 'broken':
-    case 'closed':
-      return REPLIES.storeBroken;
-  }
-}
 
 /** The reception of one message. */
 export class Reception {

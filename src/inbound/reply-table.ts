@@ -3,6 +3,7 @@
  * Texts are printable ASCII and never quote the client.
  */
 import type { SmtpReply } from '../domain/outcome.ts';
+import type { SpoolProblem } from '../spool/spool.ts';
 
 const reply = (code: number, enhanced: SmtpReply['enhanced'], text: string): SmtpReply => ({ code, enhanced, text });
 
@@ -64,6 +65,18 @@ export const REPLIES = {
   dataTooSlow: reply(421, '4.4.2', 'Message data came too slowly'),
   internalError: reply(421, '4.3.0', 'Internal error'),
 } as const;
+
+/** The reply for what the spool could not do. */
+export function storeReply(problem: SpoolProblem): SmtpReply {
+  switch (problem.kind) {
+    case 'disk-full':
+    case 'read-only':
+      return REPLIES.noSpace;
+    case 'broken':
+    case 'closed':
+      return REPLIES.storeBroken;
+  }
+}
 
 const UNSAFE = /[^\x20-\x7e]/g;
 

@@ -8,12 +8,12 @@ import type { Config, ListenerConfig } from '../domain/config.ts';
 import type { Recipient } from '../domain/envelope.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
 import type { TlsFacts } from '../domain/tls.ts';
-import { decideRecipient, decideSender, postmasterDomain } from './acceptance-policy.ts';
 import type { InboundContext, PeerFields } from './context.ts';
 import { connectorsAtPeer, matchConnectors, type PeerConnector } from './inbound-connector-policy.ts';
-import { type MessageSource, storeReply } from './receive.ts';
+import type { MessageSource } from './receive.ts';
+import { namedRecipient, recipientRefusal, type SessionTerms, senderRefusal } from './refusals.ts';
 import { REPLIES, replyLine, replyLines } from './reply-table.ts';
-import { parseMail, parseRecipient, type RecipientCommand } from './smtp-parameters-format.ts';
+import { parseMail, parseRecipient } from './smtp-parameters-format.ts';
 import { Transaction } from './transaction.ts';
 
 /** What to do after a command: always send `text` first. */
@@ -172,31 +172,23 @@ export class Dialogue {
     if (this.#transaction !== null) return this.#answer(REPLIES.nestedMail);
     const mail = parseMail(rest);
     if (!mail.ok) return this.#answer(mail.error);
-    const connectors = matchConnectors(this.#connectors, mail.value.reversePath);
-    const transaction = new Transaction(mail.value, connectors);
-    const refusal = this.#senderRefusal(transaction, mail.value.declaredSize);
+    const transaction = new Transaction(mail.value, matchConnectors(this.#connectors, mail.value.reversePath));
+    const refusal = senderRefusal(this.#terms(), transaction, mail.value.declaredSize);
     if (refusal !== null) return this.#reject('mail', transaction, refusal);
     this.#transaction = transaction;
     return this.#answer(REPLIES.senderOk);
   }
 
-  #senderRefusal(transaction: Transaction, declaredSize: number | null): SmtpReply | null {
-    const limits = this.#config.limits;
-    const facts = { tls: this.#tls !== null, listenerRequiresTls: this.#listener.requireTls, connectors: transaction.connectors };
-    const decision = decideSender(facts);
-    if (decision.kind === 'refuse') return decision.reply;
-    if (declaredSize !== null && declaredSize > limits.messageSizeBytes) return REPLIES.tooLarge;
-    const health = this.#context.spool.health();
-    if (!health.writable || health.low) return health.problem === null ? REPLIES.noSpace : storeReply(health.problem);
-    return this.#context.peers.mayStartMessage(this.#ip, limits) ? null : REPLIES.tooManyMessages;
+  #terms(): SessionTerms {
+    return { ip: this.#ip, tls: this.#tls !== null, listener: this.#listener, config: this.#config, context: this.#context };
   }
 
   #recipient(rest: string): Step {
     const transaction = this.#transaction;
     if (transaction === null) return this.#answer(this.#helo === null ? REPLIES.heloFirst : REPLIES.mailFirst);
     const command = parseRecipient(rest, transaction.smtpUtf8);
-    const recipient = command.ok ? this.#namedRecipient(command.value) : null;
-    const refusal = command.ok ? this.#recipientRefusal(transaction, recipient) : command.error;
+    const recipient = command.ok ? namedRecipient(this.#config, command.value) : null;
+    const refusal = command.ok ? recipientRefusal(this.#config, transaction, recipient) : command.error;
     if (refusal !== null) {
       transaction.refusedRecipients += 1;
       if (refusal === REPLIES.tooManyRecipients) return this.#tooMany();
@@ -204,23 +196,6 @@ export class Dialogue {
     }
     if (recipient !== null) transaction.add(recipient);
     return this.#answer(REPLIES.recipientOk);
-  }
-
-  /** Null: postmaster without a domain, where none is ours. */
-  #namedRecipient(command: RecipientCommand): Recipient | null {
-    const { mailbox, notify, originalRecipient } = command;
-    if (mailbox !== 'postmaster') return { mailbox, notify, originalRecipient };
-    const domain = postmasterDomain(this.#config.acceptedDomains);
-    return domain === null ? null : { mailbox: { localPart: 'postmaster', domain }, notify, originalRecipient };
-  }
-
-  #recipientRefusal(transaction: Transaction, recipient: Recipient | null): SmtpReply | null {
-    if (recipient === null) return REPLIES.noPostmaster;
-    const { acceptedDomains, limits } = this.#config;
-    const decision = decideRecipient({ recipient: recipient.mailbox, acceptedDomains, connectors: transaction.connectors });
-    if (decision.kind === 'refuse') return decision.reply;
-    const full = transaction.recipients.length >= limits.recipientsPerMessage && !transaction.has(recipient);
-    return full ? REPLIES.tooManyRecipients : null;
   }
 
   #tooMany(): Step {

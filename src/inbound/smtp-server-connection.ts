@@ -9,13 +9,13 @@ import { SMTPConnection, type SMTPConnectionOptions } from 'smtp-server/lib/smtp
 import type { Milliseconds } from '../domain/basics.ts';
 import type { ListenerConfig } from '../domain/config.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
-import type { TlsFacts } from '../domain/tls.ts';
 import type { InboundContext } from './context.ts';
+import { judgePatience } from './patience-policy.ts';
 import { type MessageSource, Reception } from './receive.ts';
 import { REPLIES, replyLine } from './reply-table.ts';
 import { Dialogue, type Step } from './smtp-dialogue.ts';
 import { type ParserSink, SmtpServerParser } from './smtp-server-parser.ts';
-import { groupOfSession } from './tls-session-format.ts';
+import { tlsFacts } from './smtp-server-tls.ts';
 
 /** What a connection is made with, besides what smtp-server wants. */
 export type ConnectionWiring = SMTPConnectionOptions & {
@@ -299,37 +299,23 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
   /** Ends the session where the client used up our patience. */
   sweep(now: Milliseconds): void {
     if (this._closing || this._closed) return;
-    const { patience } = this.#wiring.context;
     const phase = this.#phase;
-    switch (phase.kind) {
-      case 'command':
-        if (now - phase.since > patience.command) this.#end(REPLIES.idle);
-        else if (now - this.#began > patience.session) this.#end(REPLIES.sessionTooLong);
+    const verdict = judgePatience(this.#wiring.context.patience, {
+      phase: phase.kind,
+      session: now - this.#began,
+      elapsed: phase.kind === 'storing' ? 0 : now - phase.since,
+      bytes: phase.kind === 'message' ? phase.reception.bytes : 0,
+      ourTurn: phase.kind === 'message' && phase.reception.wait !== null,
+    });
+    switch (verdict.kind) {
+      case 'patient':
         break;
-      case 'handshake':
-        if (now - phase.since > patience.handshake) this.destroy();
+      case 'cut':
+        this.destroy();
         break;
-      case 'message':
-        if (this.#tooSlow(now - phase.since, phase.reception)) this.#end(REPLIES.dataTooSlow);
-        break;
-      case 'storing':
+      case 'end':
+        this.#end(verdict.reply);
         break;
     }
   }
-
-  /** Waiting for our own disk is not the client's slowness. */
-  #tooSlow(elapsed: Milliseconds, reception: Reception): boolean {
-    const { patience } = this.#wiring.context;
-    if (elapsed > patience.data) return true;
-    return elapsed > patience.rateGrace && reception.wait === null && reception.bytes < (patience.minimumRate * elapsed) / 1000;
-  }
-}
-
-function tlsFacts(socket: TLSSocket): TlsFacts {
-  return {
-    version: socket.getProtocol() ?? 'unknown',
-    cipher: socket.getCipher()?.standardName ?? 'unknown',
-    group: groupOfSession(socket.getSession()),
-    peer: null,
-  };
 }

@@ -2,18 +2,17 @@
  * Opens a port and admits clients: smtp-server's SMTPServer with our own connections, our own TLS contexts and one timer for all
  * deadlines. The library's built-in certificate is never loaded into anything.
  */
-import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import { SMTPServer } from 'smtp-server';
 import type { SMTPConnectionOptions, TLSError as TlsProblem } from 'smtp-server/lib/smtp-connection.js';
 import { err, ok, type Result } from '../domain/basics.ts';
 import type { ListenerConfig } from '../domain/config.ts';
-import type { InboundContext, Listener, ListenerTls, ListenProblem, ServerTlsOptions } from './context.ts';
+import type { InboundContext, Listener, ListenProblem } from './context.ts';
 import type { Admission } from './peer-limits.ts';
 import { REPLIES, replyLine } from './reply-table.ts';
 import { SmtpServerConnection } from './smtp-server-connection.ts';
-import { OFFERED_CIPHERS, OFFERED_GROUPS } from './tls-offer-table.ts';
+import { Contexts } from './smtp-server-tls.ts';
 
 /** How long a refused client may take to read why, in milliseconds. */
 const REFUSAL_LINGER = 2000;
@@ -47,50 +46,6 @@ function listenProblem(config: ListenerConfig, error: NodeJS.ErrnoException): Li
   };
   return { kind: kinds[error.code ?? ''] ?? 'other', listener: config.name, detail: error.message };
 }
-
-/** TLS contexts by what they are made of. A certificate that cannot be used leaves the last good one in service. */
-class Contexts extends Map<string, SecureContext> {
-  readonly #tls: ListenerTls;
-  readonly #made = new WeakMap<ServerTlsOptions, SecureContext>();
-  #lastGood: SecureContext;
-
-  constructor(tls: ListenerTls) {
-    super();
-    this.#tls = tls;
-    this.#lastGood = secureContext(tls.optionsFor(null));
-  }
-
-  /** smtp-server asks for `*` as the default. */
-  override get(name: string): SecureContext {
-    const options = this.#tls.optionsFor(name === '*' ? null : name);
-    const known = this.#made.get(options);
-    if (known !== undefined) return known;
-    try {
-      const context = secureContext(options);
-      this.#made.set(options, context);
-      if (name === '*') this.#lastGood = context;
-      return context;
-    } catch {
-      this.#made.set(options, this.#lastGood);
-      return this.#lastGood;
-    }
-  }
-}
-
-const secureContext = (options: ServerTlsOptions): SecureContext =>
-  createSecureContext({
-    key: [...options.key],
-    cert: [...options.cert],
-    minVersion: options.minVersion,
-    maxVersion: 'TLSv1.3',
-    ciphers: OFFERED_CIPHERS,
-    ecdhCurve: OFFERED_GROUPS,
-    honorCipherOrder: true,
-    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    // The same everywhere: a ticket of one thread or listener must resume on the next.
-    sessionIdContext: 'postern',
-    ...(options.ticketKeys === undefined ? {} : { ticketKeys: options.ticketKeys }),
-  });
 
 class InboundServer extends SMTPServer {
   readonly #config: ListenerConfig;
