@@ -100,19 +100,21 @@ export function chooseBoundary(seed: string, parts: readonly Uint8Array[]): stri
 /** Text with a dot added to every line that begins with one (RFC 5321, section 4.5.2). */
 export const dotStuff = (text: string): string => text.replace(/(^|\n)\./g, '$1..');
 
-/** How many dots stuffing added: lines of the wire form that begin with a dot. */
-export function countStuffing(wire: Uint8Array): number {
-  let count = wire[0] === DOT ? 1 : 0;
+/** How many dots stuffing added: lines of the wire form that begin with a dot. `atLineStart`: the first octet begins a line. */
+export function countStuffing(wire: Uint8Array, atLineStart = true): number {
+  let count = atLineStart && wire[0] === DOT ? 1 : 0;
   for (let i = wire.indexOf(LF); i >= 0; i = wire.indexOf(LF, i + 1)) if (wire[i + 1] === DOT) count += 1;
   return count;
 }
 
-/** The wire form without its stuffing. */
-export function dotUnstuff(wire: Uint8Array): Uint8Array {
-  const out = new Uint8Array(wire.length - countStuffing(wire));
+/** A piece of the wire form without its stuffing. */
+export function dotUnstuff(wire: Uint8Array, atLineStart = true): Uint8Array {
+  const stuffing = countStuffing(wire, atLineStart);
+  if (stuffing === 0) return wire;
+  const out = new Uint8Array(wire.length - stuffing);
   let length = 0;
   for (let i = 0; i < wire.length; i += 1) {
-    if (wire[i] === DOT && (i === 0 || wire[i - 1] === LF)) continue;
+    if (wire[i] === DOT && (i === 0 ? atLineStart : wire[i - 1] === LF)) continue;
     out[length] = wire[i] ?? 0;
     length += 1;
   }
