@@ -98,7 +98,7 @@ function judgeSpool(spool: SelfTestFacts['spool']): SelfTestLine {
     );
   }
   if (spool.freeBytes < spool.neededBytes) {
-    const text = `The spool has ${megabytes(spool.freeBytes)} MiB left, limits.diskFree wants ${megabytes(spool.neededBytes)}: mail is refused with 452 until there is room.`;
+    const text = `The spool has ${megabytes(spool.freeBytes)} MiB left, limits.diskFree wants ${megabytes(spool.neededBytes)} MiB: mail is refused with 452 until there is room.`;
     return say('warning', text);
   }
   const network = NETWORK.get(spool.fileSystemType);

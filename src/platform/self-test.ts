@@ -76,9 +76,12 @@ async function tryPort(place: Place): Promise<PortFact> {
 /** Null where a server answered anything at all: NXDOMAIN is an answer. */
 async function askResolver({ config, resolver, patience }: SelfTestInput): Promise<DnsProblem | null> {
   const name = isAddressLiteral(config.hostname) ? 'example.org' : config.hostname;
-  const signal = AbortSignal.timeout(patience);
-  const late = new Promise<'timeout'>((resolve) => signal.addEventListener('abort', () => resolve('timeout'), { once: true }));
-  const answer = await Promise.race([resolver.mx(name, signal), late]);
+  const controller = new AbortController();
+  const late = Promise.withResolvers<'timeout'>();
+  const timer = setTimeout(() => late.resolve('timeout'), patience);
+  const answer = await Promise.race([resolver.mx(name, controller.signal), late.promise]);
+  clearTimeout(timer);
+  controller.abort();
   if (answer === 'timeout') return 'timeout';
   return answer.kind === 'unknown' && answer.problem !== 'servfail' && answer.problem !== 'cname-loop' ? answer.problem : null;
 }
