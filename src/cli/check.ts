@@ -1,0 +1,107 @@
+/**
+ * `postern check`: everything that is wrong with a configuration, or in short what it says. Starts nothing.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { endpointText } from '../config/address-format.ts';
+import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
+import { type Loaded, loadConfig, thisMachine } from '../config/load-config.ts';
+import { nextHopText } from '../config/next-hop-format.ts';
+import { formatSize } from '../config/size-format.ts';
+import type { Config } from '../domain/config.ts';
+import { domainPatternText, type OutboundConnector } from '../domain/connector.ts';
+
+/** What the command line said. */
+export type CheckOptions = {
+  readonly config: string | undefined;
+  readonly json: boolean;
+};
+
+/** 0: the relay would start with it. 1: it holds, but a file it names cannot be read. 2: it does not hold. */
+export async function check(options: CheckOptions, out: { write(text: string): void }): Promise<0 | 1 | 2> {
+  const loaded = loadConfig({ file: options.config, environment: process.env, machine: thisMachine() });
+  if (!loaded.ok) {
+    print({ file: loaded.error[0].file, issues: loaded.error, summary: '' }, options, out);
+    return 2;
+  }
+  const unreadable = checkFiles(loaded.value);
+  const issues = [...loaded.value.warnings, ...unreadable];
+  print({ file: loaded.value.file, issues, summary: unreadable.length === 0 ? summarize(loaded.value) : '' }, options, out);
+  return unreadable.length === 0 ? 0 : 1;
+}
+
+type Finding = { readonly file: string; readonly issues: readonly ConfigIssue[]; readonly summary: string };
+
+function print({ file, issues, summary }: Finding, { json }: CheckOptions, out: { write(text: string): void }): void {
+  const ok = !issues.some(({ severity }) => severity === 'error');
+  if (json) out.write(`${JSON.stringify({ ok, file, issues }, null, 2)}\n`);
+  else out.write(`${[...issues.map(formatIssue), ...(summary === '' ? [] : [summary])].join('\n')}\n`);
+}
+
+/** Certificates and keys that are named but cannot be opened. */
+function checkFiles({ config, issueAt }: Loaded): readonly ConfigIssue[] {
+  return config.certificates.flatMap((files, index) =>
+    (['cert', 'key'] as const).flatMap((kind) => {
+      const problem = openingProblem(files[kind]);
+      return problem === null ? [] : [issueAt(['certificates', index, kind], `cannot read ${files[kind]}: ${problem}`)];
+    }),
+  );
+}
+
+function openingProblem(path: string): string | null {
+  try {
+    closeSync(openSync(path, 'r'));
+    return null;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? 'no such file' : 'it cannot be opened';
+  }
+}
+
+function summarize({ file, config }: Loaded): string {
+  const listeners = config.listeners.map((listener) => [listener.name, endpointText(listener), listener.tls, demand(listener)]);
+  const inbound = config.inbound.map((connector) => [connector.name, connector.type, connector.enabled ? '' : 'disabled']);
+  const outbound = config.outbound.map((connector) => [
+    connector.name,
+    recipientsText(connector),
+    routeText(connector),
+    safetyText(connector),
+  ]);
+  return [
+    `${file}: ok`,
+    '',
+    `${config.hostname}, queue in ${config.queue.path}, messages up to ${formatSize(config.limits.messageSizeBytes)}, ${config.workers} threads`,
+    ...section('listeners', [['name', 'address', 'tls', ''], ...listeners]),
+    ...section('accepted domains', [[config.acceptedDomains.map(domainPatternText).join(', ') || 'none']]),
+    ...(inbound.length === 0 ? [] : section('inbound', [['name', 'type', ''], ...inbound])),
+    ...section('outbound, first match wins', [['name', 'recipients', 'route', 'tls'], ...outbound]),
+  ].join('\n');
+}
+
+const demand = ({ requireTls }: Config['listeners'][0]): string => (requireTls ? 'required' : '');
+
+const recipientsText = ({ match }: OutboundConnector): string => shorten(match.recipientDomains.map(domainPatternText));
+
+function routeText({ route }: OutboundConnector): string {
+  switch (route.kind) {
+    case 'mx':
+      return 'mx';
+    case 'smarthost':
+      return `smarthost ${shorten(route.hosts.map(nextHopText))}`;
+    case 'reject':
+      return 'reject';
+  }
+}
+
+function safetyText({ enabled, route, tls }: OutboundConnector): string {
+  if (!enabled) return 'disabled';
+  if (route.kind === 'reject') return '';
+  return tls.ladder.length === 0 ? tls.mode : `${tls.mode} (${tls.ladder.join(' > ')})`;
+}
+
+const shorten = (list: readonly string[]): string =>
+  list.length <= 3 ? list.join(', ') : `${list.slice(0, 3).join(', ')} and ${list.length - 3} more`;
+
+/** A heading and its rows, columns aligned. */
+function section(heading: string, rows: readonly (readonly string[])[]): readonly string[] {
+  const width = (column: number): number => Math.max(...rows.map((row) => (row[column] ?? '').length));
+  return ['', heading, ...rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(width(column))).join('  ')}`.trimEnd())];
+}

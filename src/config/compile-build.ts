@@ -1,0 +1,145 @@
+/**
+ * A document that satisfied every check becomes a `Config`: paths absolute, defaults that depend on others filled in. Pure.
+ */
+import { isAbsolute, join } from 'node:path';
+import { type Domain, parseDomain } from '../domain/address.ts';
+import type { Config } from '../domain/config.ts';
+import type { InboundConnector, OutboundConnector, RetrySchedule, Route } from '../domain/connector.ts';
+import type { TlsRung } from '../domain/tls.ts';
+import { DEFAULT_CONNECTOR } from './compile-outbound.ts';
+import type { ConfigDocument, InboundDocument, OutboundDocument } from './schema.ts';
+import { outboundConnectorSchema } from './schema-outbound.ts';
+import { type Draft, errorAt, field, type Tree } from './tree.ts';
+
+/** What defaults are taken from the machine. */
+export type Machine = {
+  readonly hostname: string;
+  /** Cores the process may use, at least one. */
+  readonly cores: number;
+};
+
+/** More relay threads than this gain nothing. */
+const MOST_WORKERS = 64;
+const REJECT_TEXT = 'Mail to this destination is not accepted here';
+
+/** The machine's name must do where none is given. */
+export function checkMachine(tree: Tree, machine: Machine): readonly Draft[] {
+  if (field(tree.root, 'hostname') !== undefined || parseDomain(machine.hostname) !== null) return [];
+  return [errorAt(['hostname'], 'is missing, and the name of this machine is no domain name; write it like relay.example.org')];
+}
+
+/** What buildConfig needs besides the document. */
+export type BuildContext = { readonly root: string; readonly machine: Machine };
+
+type Defaults = { readonly ladder: readonly TlsRung[]; readonly retry: RetrySchedule };
+
+/** The configuration of a document that passed. */
+export function buildConfig(document: ConfigDocument, { root, machine }: BuildContext): Config {
+  const absolute = (path: string): string => (isAbsolute(path) ? path : join(root, path));
+  const hostname = document.hostname ?? machineName(machine);
+  const { queue, resolver, delivery, log, tls, admin, bounces } = document;
+  const [first, ...rest] = document.listeners;
+  const retry: RetrySchedule = {
+    intervals: queue.retry,
+    delayNoticeAfter: orNull(queue.delayNoticeAfter),
+    expireAfter: queue.expireAfter,
+  };
+  return {
+    hostname,
+    listeners: [buildListener(first), ...rest.map(buildListener)],
+    certificates: document.certificates.map(({ cert, key }) => ({ cert: absolute(cert), key: absolute(key) })),
+    selfSigned: { cert: absolute('certs/self-signed.pem'), key: absolute('certs/self-signed.key') },
+    acceptedDomains: document.acceptedDomains,
+    tls: { minVersion: tls.minVersion, ladder: tls.ladder },
+    inbound: document.inbound.map(buildInbound),
+    outbound: buildOutbound(document.outbound, { ladder: tls.ladder, retry }),
+    queue: { path: absolute(sqlitePath(document)), ephemeral: queue.ephemeral, retry },
+    limits: buildLimits(document),
+    resolver,
+    delivery,
+    bounces: { from: bounces.from ?? `MAILER-DAEMON@${hostname}`, return: bounces.return },
+    admin: { ...admin.address, token: admin.token ?? null, stuckAfter: admin.stuckAfter },
+    log,
+    workers: document.workers === 'auto' ? Math.min(Math.max(machine.cores, 1), MOST_WORKERS) : document.workers,
+  };
+}
+
+const orNull = (value: number): number | null => (value === 0 ? null : value);
+
+function machineName(machine: Machine): Domain {
+  const hostname = parseDomain(machine.hostname);
+  if (hostname === null) throw new Error('checkMachine was not asked');
+  return hostname;
+}
+
+function sqlitePath({ queue: { store } }: ConfigDocument): string {
+  if (store.kind !== 'sqlite') throw new Error('checkSupported was not asked');
+  return store.path;
+}
+
+function buildListener({ name, address, tls, requireTls }: ConfigDocument['listeners'][0]): Config['listeners'][0] {
+  return { name, host: address.host, port: address.port, tls, requireTls };
+}
+
+function buildLimits({ limits }: ConfigDocument): Config['limits'] {
+  return {
+    messageSizeBytes: limits.messageSize,
+    recipientsPerMessage: limits.recipientsPerMessage,
+    connections: limits.connections,
+    connectionsPerAddress: limits.connectionsPerAddress,
+    messagesPerMinutePerAddress: orNull(limits.messagesPerMinutePerAddress),
+    hops: limits.hops,
+    diskFreeBytes: limits.diskFree,
+  };
+}
+
+function buildInbound({ name, type, match, require, enabled }: InboundDocument): InboundConnector {
+  return {
+    name,
+    type,
+    match: { senderDomains: match.senderDomains ?? [], addresses: match.addresses ?? [] },
+    require: { tls: require.tls, addresses: require.addresses ?? [] },
+    enabled,
+  };
+}
+
+/** The connectors as written, and the implicit one that takes what none of them does. */
+function buildOutbound(documents: readonly OutboundDocument[], defaults: Defaults): Config['outbound'] {
+  const last = buildConnector(outboundConnectorSchema.parse({ name: DEFAULT_CONNECTOR }), defaults);
+  const [first, ...rest] = documents.map((document) => buildConnector(document, defaults));
+  return first === undefined ? [last] : [first, ...rest, last];
+}
+
+function buildConnector(document: OutboundDocument, defaults: Defaults): OutboundConnector {
+  const { name, match, limits, source, retry, tls, enabled } = document;
+  return {
+    name,
+    match: {
+      recipientDomains: match.recipientDomains ?? [{ kind: 'any' }],
+      senderDomains: match.senderDomains ?? [],
+      inboundConnectors: match.inboundConnector ?? [],
+    },
+    route: buildRoute(document.route),
+    tls: { mode: tls.mode, ladder: tls.mode === 'plaintext' ? [] : (tls.ladder ?? defaults.ladder) },
+    limits: { ...limits, messagesPerMinute: orNull(limits.messagesPerMinute) },
+    source: { address: source.address ?? null, helo: source.helo ?? null },
+    retry: {
+      intervals: retry.intervals ?? defaults.retry.intervals,
+      delayNoticeAfter: defaults.retry.delayNoticeAfter,
+      expireAfter: retry.expireAfter ?? defaults.retry.expireAfter,
+    },
+    enabled,
+  };
+}
+
+function buildRoute({ kind, hosts, balance, text }: OutboundDocument['route']): Route {
+  switch (kind) {
+    case 'mx':
+      return { kind };
+    case 'smarthost':
+      if (hosts === undefined) throw new Error('checkOutbound was not asked');
+      return { kind, hosts, balance: balance ?? false };
+    case 'reject':
+      return { kind, text: text ?? REJECT_TEXT };
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * What a document becomes: defaults, everything at once, and that nothing written by anyone makes the compiler throw.
+ */
+import { strict as assert } from 'node:assert';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { compile } from '../../src/config/compile.ts';
+import { formatIssue } from '../../src/config/issue-format.ts';
+import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
+import { descriptionAt, everyKey } from '../../src/config/schema-keys.ts';
+import type { Config } from '../../src/domain/config.ts';
+import { SECRET, SURROUNDINGS } from '../support/config-surroundings.ts';
+
+const MINIMAL = 'listeners: [{ name: mx, address: "127.0.0.1:2525" }]\nacceptedDomains: [example.org]\n';
+
+function compiled(text: string): Config {
+  const result = compile({ text, file: 'test.yaml' }, SURROUNDINGS);
+  assert.ok(result.ok, result.ok ? '' : result.error.map(formatIssue).join('\n'));
+  return result.value.config;
+}
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const RETRY = {
+  intervals: [MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR],
+  delayNoticeAfter: 4 * HOUR,
+  expireAfter: 5 * DAY,
+};
+const LIMITS = { connections: 20, messagesPerConnection: 100, messagesPerMinute: null, recipientsPerMessage: 100 };
+const LADDER = ['modern', 'compatible', 'legacy'];
+const DEFAULT_CONNECTOR = {
+  name: 'default',
+  match: { recipientDomains: [{ kind: 'any' }], senderDomains: [], inboundConnectors: [] },
+  route: { kind: 'mx' },
+  tls: { mode: 'opportunistic', ladder: LADDER },
+  limits: LIMITS,
+  source: { address: null, helo: null },
+  retry: RETRY,
+  enabled: true,
+};
+
+test('a minimal document has every default', () => {
+  assert.deepEqual(compiled(MINIMAL), {
+    hostname: 'vm',
+    listeners: [{ name: 'mx', host: '127.0.0.1', port: 2525, tls: 'starttls', requireTls: false }],
+    certificates: [],
+    selfSigned: { cert: '/srv/relay/certs/self-signed.pem', key: '/srv/relay/certs/self-signed.key' },
+    acceptedDomains: [{ kind: 'exact', domain: 'example.org' }],
+    tls: { minVersion: 'TLSv1.2', ladder: LADDER },
+    inbound: [],
+    outbound: [DEFAULT_CONNECTOR],
+    queue: { path: '/srv/relay/data/queue.db', ephemeral: false, retry: RETRY },
+    limits: {
+      messageSizeBytes: 52_428_800,
+      recipientsPerMessage: 1000,
+      connections: 2000,
+      connectionsPerAddress: 50,
+      messagesPerMinutePerAddress: null,
+      hops: 50,
+      diskFreeBytes: 536_870_912,
+    },
+    resolver: { servers: [], dnssec: 'auto' },
+    delivery: {
+      port: 25,
+      ipv6: true,
+      allowPrivateAddresses: false,
+      timeouts: { connect: 30_000, greeting: 5 * MINUTE, tls: 30_000, command: 5 * MINUTE, data: 10 * MINUTE },
+    },
+    bounces: { from: 'MAILER-DAEMON@vm', return: 'headers' },
+    admin: { host: '127.0.0.1', port: 8025, token: null, stuckAfter: 2 * HOUR },
+    log: { level: 'info', addresses: 'full' },
+    workers: 2,
+  });
+});
+
+test('every key of a connector arrives', () => {
+  const [first, last, ...rest] = compiled(`${MINIMAL}
+tls: { ladder: [modern, legacy] }
+queue: { retry: [2m], delayNoticeAfter: 0, expireAfter: 3d }
+inbound:
+  - { name: in, type: organization, match: { addresses: [10.0.0.0/8], senderDomains: ["*.A.example"] }, require: { tls: true, addresses: [10.1.0.0/16] } }
+outbound:
+  - name: out
+    match: { recipientDomains: [B.example, "*.b.example"], senderDomains: ["*"], inboundConnector: [in] }
+    route: { kind: smarthost, hosts: ["relay.example:587", "mx:c.example"], balance: true }
+    tls: { mode: encrypt, ladder: [modern] }
+    limits: { connections: 1, messagesPerConnection: 2, messagesPerMinute: 3, recipientsPerMessage: 4 }
+    source: { address: 192.0.2.10, helo: Out.example }
+    retry: { intervals: [1m, 1h], expireAfter: 1d }
+    enabled: false
+`).outbound;
+  assert.deepEqual(first, {
+    name: 'out',
+    match: {
+      recipientDomains: [
+        { kind: 'exact', domain: 'b.example' },
+        { kind: 'below', domain: 'b.example' },
+      ],
+      senderDomains: [{ kind: 'any' }],
+      inboundConnectors: ['in'],
+    },
+    route: {
+      kind: 'smarthost',
+      hosts: [
+        { kind: 'host', name: 'relay.example', port: 587 },
+        { kind: 'mx', domain: 'c.example', port: 25 },
+      ],
+      balance: true,
+    },
+    tls: { mode: 'encrypt', ladder: ['modern'] },
+    limits: { connections: 1, messagesPerConnection: 2, messagesPerMinute: 3, recipientsPerMessage: 4 },
+    source: { address: '192.0.2.10', helo: 'out.example' },
+    retry: { intervals: [MINUTE, HOUR], delayNoticeAfter: null, expireAfter: DAY },
+    enabled: false,
+  });
+  assert.equal(last?.name, 'default');
+  assert.deepEqual(last?.tls.ladder, ['modern', 'legacy']);
+  assert.deepEqual(rest, []);
+});
+
+test('a connector in mode plaintext has no ladder, one that rejects has a text', () => {
+  const connectors = compiled(`${MINIMAL}
+outbound:
+  - { name: clear, match: { recipientDomains: [a.example] }, tls: { mode: plaintext } }
+  - { name: gone, match: { recipientDomains: [b.example] }, route: { kind: reject, text: "moved away" } }
+  - { name: no, match: { recipientDomains: [c.example] }, route: { kind: reject } }
+`).outbound;
+  assert.deepEqual(connectors[0].tls, { mode: 'plaintext', ladder: [] });
+  assert.deepEqual(connectors[1]?.route, { kind: 'reject', text: 'moved away' });
+  assert.ok(connectors[2]?.route.kind === 'reject' && connectors[2].route.text.length > 0);
+});
+
+test('environment and files are put in, also where a number or a boolean is wanted', () => {
+  const config = compiled(`${MINIMAL}
+hostname: \${HOST}
+delivery: { port: "\${PORT}", ipv6: "\${TRUE}" }
+queue: { store: "sqlite:/var/\${HOST}/queue.db" }
+admin: { address: "0.0.0.0:\${PORT}", token: "\${file:secrets/token}" }
+`);
+  assert.equal(config.hostname, 'relay.example.org');
+  assert.equal(config.delivery.port, 2587);
+  assert.equal(config.queue.path, '/var/relay.example.org/queue.db');
+  assert.equal(config.admin.token, `${SECRET}-from-file`);
+});
+
+test('the configuration is plain data that can be posted to a thread', () => {
+  const config = compiled(MINIMAL);
+  assert.deepEqual(structuredClone(config), config);
+});
+
+test('a machine whose name is no domain needs a hostname', () => {
+  const result = compile({ text: MINIMAL, file: 'x' }, { ...SURROUNDINGS, machine: { hostname: '12345', cores: 1 } });
+  assert.ok(!result.ok);
+  assert.equal(result.error[0].path, 'hostname');
+});
+
+test('a problem found later is pointed at where the value stands', () => {
+  const text = `${MINIMAL}certificates:\n  - { cert: a.pem, key: a.key }\n`;
+  const result = compile({ text, file: 'x.yaml' }, SURROUNDINGS);
+  assert.ok(result.ok);
+  assert.deepEqual(result.value.config.certificates, [{ cert: '/srv/relay/a.pem', key: '/srv/relay/a.key' }]);
+  assert.equal(
+    formatIssue(result.value.issueAt(['certificates', 0, 'key'], 'is gone')),
+    'x.yaml:4:25: certificates[0].key: is gone',
+  );
+});
+
+test('every key of the schema has a description', () => {
+  const keys = everyKey();
+  assert.ok(keys.length > 100);
+  const path = (key: string): (string | number)[] =>
+    key.split('.').flatMap((step) => (step.endsWith('[]') ? [step.slice(0, -2), 0] : [step]));
+  assert.deepEqual(
+    keys.filter((key) => (descriptionAt(path(key)) ?? '') === ''),
+    [],
+  );
+});
+
+test('every row of what is not supported names a key of the schema', () => {
+  const keys = new Set(everyKey());
+  assert.deepEqual(
+    NOT_SUPPORTED_YET.filter(({ path }) => !keys.has(path.replaceAll('.*', '[]'))),
+    [],
+  );
+});
+
+const project = new URL('../../', import.meta.url);
+const examples = readdirSync(new URL('config/examples/', project)).map((file) => `config/examples/${file}`);
+for (const file of ['config/postern.yaml', ...examples]) {
+  test(`${file} compiles without a warning`, () => {
+    const text = readFileSync(new URL(file, project), 'utf8');
+    const environment = { ADMIN_TOKEN: 'a-token-of-the-test' };
+    const result = compile({ text, file }, { ...SURROUNDINGS, environment });
+    assert.deepEqual(result.ok ? result.value.warnings.map(formatIssue) : result.error.map(formatIssue), []);
+  });
+}
+
+const golden = new URL('golden/', import.meta.url);
+const corpus = readdirSync(golden).flatMap((file) =>
+  file.endsWith('.yaml') ? [readFileSync(new URL(file, golden), 'utf8')] : [],
+);
+
+/** Refused with places inside the document, or compiled; never thrown, never a secret shown. */
+function survives(text: string): void {
+  const result = compile({ text, file: 'x' }, SURROUNDINGS);
+  const issues = result.ok ? result.value.warnings : result.error;
+  const lines = text.split('\n').length;
+  for (const issue of issues) {
+    assert.ok(issue.line >= 1 && issue.line <= lines && issue.column >= 1, formatIssue(issue));
+    assert.ok(!formatIssue(issue).includes(SECRET) && !formatIssue(issue).includes('\n'), formatIssue(issue));
+  }
+}
+
+test('no text makes the compiler throw', () => {
+  const yamlish = fc.string({ unit: fc.constantFrom(...'abc:-[]{}*&!|>"\'#%@`,? \n\t$~0.\\') });
+  fc.assert(fc.property(fc.oneof(fc.string(), fc.string({ unit: 'binary' }), yamlish), survives), { numRuns: 1000 });
+});
+
+test('no mutation of a configuration makes the compiler throw or show a secret', () => {
+  const piece = fc.constantFrom(
+    '',
+    '\n',
+    ': ',
+    '- ',
+    '[',
+    '}',
+    '"',
+    '*',
+    '&a ',
+    '0',
+    `\${SECRET}`,
+    `\${`,
+    'null',
+    '\u0000',
+    '  ',
+    '<<: ',
+    '!!set ',
+    'é',
+  );
+  const mutation = fc.record({ document: fc.constantFrom(...corpus), at: fc.nat(), cut: fc.nat(12), piece });
+  fc.assert(
+    fc.property(mutation, ({ document, at, cut, piece: inserted }) => {
+      const start = document.length === 0 ? 0 : at % document.length;
+      survives(document.slice(0, start) + inserted + document.slice(start + cut));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('no value at any key makes the compiler throw', () => {
+  const paths = everyKey().map((key) => key.split('.'));
+  const value = fc.oneof(
+    fc.jsonValue(),
+    fc.constantFrom(`\${SECRET}`, `\${file:secrets/token}`, '*', '0', [], {}, null, Number.MAX_VALUE),
+  );
+  fc.assert(
+    fc.property(fc.constantFrom(...paths), value, (path, leaf) => {
+      const document = path.reduceRight<unknown>((inner, step) => {
+        return step.endsWith('[]') ? { [step.slice(0, -2)]: [inner] } : { [step]: inner };
+      }, leaf);
+      survives(JSON.stringify(document));
+    }),
+    { numRuns: 500 },
+  );
+});
+
+test('a document that is too large or too deep is refused', () => {
+  for (const text of ['a'.repeat(1_048_577), '['.repeat(20_000), `${'- '.repeat(5_000)}x`]) {
+    const result = compile({ text, file: 'x' }, SURROUNDINGS);
+    assert.ok(!result.ok);
+  }
+});
