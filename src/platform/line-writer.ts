@@ -31,74 +31,87 @@ const pause = new Int32Array(new SharedArrayBuffer(4));
 export const openLineWriter = (descriptor: number): LineWriter => lineWriter((bytes) => writeSync(descriptor, bytes));
 
 /** A writer onto anything that takes bytes. */
-export function lineWriter(writeBytes: WriteBytes): LineWriter {
-  const buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
-  let used = 0;
-  let scheduled = false;
-  /** Chunks of whole lines that the reader did not take yet, the first one perhaps in part. */
-  const backlog: Buffer[] = [];
-  let backlogBytes = 0;
-  let lost = 0;
+export const lineWriter = (writeBytes: WriteBytes): LineWriter => new BufferedLineWriter(writeBytes);
 
-  const put = (bytes: Buffer): void => {
-    const rest = backlog.length > 0 ? bytes : attempt(writeBytes, bytes);
+class BufferedLineWriter implements LineWriter {
+  readonly #writeBytes: WriteBytes;
+  readonly #buffer = Buffer.allocUnsafeSlow(WRITE_BYTES);
+  #used = 0;
+  #scheduled = false;
+  /** Chunks of whole lines that the reader did not take yet, the first one perhaps in part. */
+  readonly #backlog: Buffer[] = [];
+  #backlogBytes = 0;
+  #lost = 0;
+
+  constructor(writeBytes: WriteBytes) {
+    this.#writeBytes = writeBytes;
+  }
+
+  get lost(): number {
+    return this.#lost;
+  }
+
+  write(line: string): void {
+    // A UTF-16 unit takes three bytes at most: mostly this spares counting.
+    const room = WRITE_BYTES - this.#used;
+    const bytes = line.length * 3 <= room ? 0 : Buffer.byteLength(line);
+    if (bytes > room) this.#writeBuffer();
+    if (bytes > WRITE_BYTES) this.#put(Buffer.from(line));
+    else this.#used += this.#buffer.write(line, this.#used);
+    if (!this.#scheduled) this.#schedule();
+  }
+
+  flush(): void {
+    this.#writeBuffer();
+    for (let waited = 0; this.#backlog.length > 0 && waited < FLUSH_PATIENCE; waited += RETRY_AFTER) {
+      Atomics.wait(pause, 0, 0, RETRY_AFTER);
+      this.#drainBacklog();
+    }
+  }
+
+  #schedule(): void {
+    this.#scheduled = true;
+    if (this.#backlog.length > 0) setTimeout(this.#turn, RETRY_AFTER).unref();
+    else setImmediate(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    this.#writeBuffer();
+    if (this.#backlog.length > 0) this.#schedule();
+  };
+
+  #writeBuffer(): void {
+    this.#drainBacklog();
+    if (this.#used > 0) this.#put(this.#buffer.subarray(0, this.#used));
+    this.#used = 0;
+  }
+
+  #put(bytes: Buffer): void {
+    const rest = this.#backlog.length > 0 ? bytes : attempt(this.#writeBytes, bytes);
     if (rest === null) return;
-    if (rest === 'gone' || backlogBytes + rest.length > BACKLOG_BYTES) {
-      lost += countLines(bytes);
+    if (rest === 'gone' || this.#backlogBytes + rest.length > BACKLOG_BYTES) {
+      this.#lost += countLines(bytes);
       return;
     }
     // A copy: `bytes` may be the buffer, which is filled anew.
-    backlog.push(Buffer.from(rest));
-    backlogBytes += rest.length;
-  };
-  const drainBacklog = (): void => {
-    for (let first = backlog[0]; first !== undefined; first = backlog[0]) {
-      const rest = attempt(writeBytes, first);
-      backlogBytes -= first.length - (rest === null || rest === 'gone' ? 0 : rest.length);
-      if (rest === 'gone') lost += countLines(first);
-      if (rest === null || rest === 'gone') backlog.shift();
-      else {
-        backlog[0] = rest;
+    this.#backlog.push(Buffer.from(rest));
+    this.#backlogBytes += rest.length;
+  }
+
+  #drainBacklog(): void {
+    for (let first = this.#backlog[0]; first !== undefined; first = this.#backlog[0]) {
+      const rest = attempt(this.#writeBytes, first);
+      if (rest !== null && rest !== 'gone') {
+        this.#backlogBytes -= first.length - rest.length;
+        this.#backlog[0] = rest;
         return;
       }
+      if (rest === 'gone') this.#lost += countLines(first);
+      this.#backlogBytes -= first.length;
+      this.#backlog.shift();
     }
-  };
-  const writeBuffer = (): void => {
-    drainBacklog();
-    if (used > 0) put(buffer.subarray(0, used));
-    used = 0;
-  };
-  const turn = (): void => {
-    scheduled = false;
-    writeBuffer();
-    if (backlog.length > 0) schedule();
-  };
-  const schedule = (): void => {
-    scheduled = true;
-    if (backlog.length > 0) setTimeout(turn, RETRY_AFTER).unref();
-    else setImmediate(turn);
-  };
-
-  return {
-    write: (line) => {
-      // A UTF-16 unit takes three bytes at most: mostly this spares counting.
-      const bytes = line.length * 3 <= WRITE_BYTES - used ? 0 : Buffer.byteLength(line);
-      if (bytes > WRITE_BYTES - used) writeBuffer();
-      if (bytes > WRITE_BYTES) put(Buffer.from(line));
-      else used += buffer.write(line, used);
-      if (!scheduled) schedule();
-    },
-    flush: () => {
-      writeBuffer();
-      for (let waited = 0; backlog.length > 0 && waited < FLUSH_PATIENCE; waited += RETRY_AFTER) {
-        Atomics.wait(pause, 0, 0, RETRY_AFTER);
-        drainBacklog();
-      }
-    },
-    get lost() {
-      return lost;
-    },
-  };
+  }
 }
 
 /** What is left of `bytes`: null where all of it is out, 'gone' where nobody reads any more. */

@@ -1,4 +1,7 @@
 import { strict as assert } from 'node:assert';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type LineWriter, lineWriter } from '../../src/platform/line-writer.ts';
@@ -151,7 +154,7 @@ test('a reader that is not ready loses nothing', () => {
     taken.push(part);
     return part.length;
   });
-  const lines = Array.from({ length: 20 }, (_, number) => `line ${number}\n`);
+  const lines = Array.from({ length: 4 }, (_, number) => `line ${number}\n`);
   for (const line of lines) {
     writer.write(line);
     writer.flush();
@@ -182,4 +185,19 @@ test('what waits for a slow reader is bounded', async () => {
   ready = true;
   writer.flush();
   await new Promise((resolve) => setImmediate(resolve));
+});
+
+test('three threads on one pipe: no line is torn, mixed or lost', async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'log-writers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = (await text(child.stdout)).trimEnd().split('\n');
+  const byThread = Map.groupBy(
+    lines.map((line): { thread: number; line: number } => JSON.parse(line)),
+    ({ thread }) => thread,
+  );
+  assert.deepEqual([...byThread.keys()].sort(), [0, 1, 2]);
+  for (const written of byThread.values())
+    assert.deepEqual(
+      written.map(({ line }) => line),
+      [...Array(3000).keys()],
+    );
 });

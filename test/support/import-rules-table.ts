@@ -13,7 +13,7 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   // Of config/ only the files that read and watch touch the world.
   [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger)\.ts$/, 'port'],
-  [/^(main|app|relay-worker)\.ts$/, 'root'],
+  [/^(main|app|relay-worker|relay-protocol)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
   [/^cli\//, 'root'],
   [/^inbound\/smtp-server-/, 'adapter'],
@@ -33,7 +33,7 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
   [/^yaml$/, /^config\//],
   [/^dns-packet$/, /^dns\/stub-/],
   [/^commander$/, /^(main\.ts|cli\/)/],
-  [/^node:worker_threads$/, /^(platform\/threads|relay-worker|app|spool\/spool-thread|spool\/sqlite-[\w-]+)\.ts$/],
+  [/^node:worker_threads$/, /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/sqlite-[\w-]+)\.ts$/],
   [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
   [/^node:http$/, /^(admin|cli)\//],
   [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/)/],
