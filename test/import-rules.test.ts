@@ -33,7 +33,7 @@ const SOUND: Readonly<Record<string, string>> = {
   'inbound/smtp-server-parser.ts': `export const parse = 1;`,
   'delivery/attempt.ts': `import { f } from '../domain/tls.ts';\nexport const attempt = f;`,
   'app.ts': `import { open } from './spool/sqlite-spool.ts';\nexport const run = () => [open(), Date.now(), Math.random()];`,
-  'main.ts': `#!/usr/bin/env node\nimport { run } from './app.ts';\nrun();`,
+  'main.ts': `#!/usr/bin/env node\nimport manifest from '../package.json' with { type: 'json' };\nimport { run } from './app.ts';\nrun(manifest);`,
 };
 
 test('a sound tree breaks no rule', () => assert.deepEqual(judge(new Map(Object.entries(SOUND))), []));
@@ -43,6 +43,11 @@ const rows: readonly (readonly [rule: Rule, path: string, source: string])[] = [
   ['readable', 'delivery/attempt.ts', `export const load = (name: string) => import(name);`],
   ['readable', 'delivery/attempt.ts', `import { createRequire } from 'node:module';\nexport const x = createRequire;`],
   ['missing', 'delivery/attempt.ts', `import { x } from './gone.ts';\nexport const y = x;`],
+  [
+    'missing',
+    'delivery/attempt.ts',
+    `import manifest from '../../package.json' with { type: 'json' };\nexport const y = manifest;`,
+  ],
   ['pure-imports', 'inbound/acceptance-policy.ts', `import { receive } from './receive.ts';\nexport const accept = receive;`],
   [
     'pure-imports',

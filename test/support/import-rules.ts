@@ -64,7 +64,10 @@ export function judge(tree: Tree): readonly Violation[] {
   for (const file of files.values()) {
     found.push(...judgeAlone(file));
     for (const taken of file.outline.imports) {
-      const to = files.get(targetOf(file.path, taken.specifier));
+      const target = targetOf(file.path, taken.specifier);
+      // A root may read the version from the manifest.
+      if (target === '../package.json' && file.kind === 'root') continue;
+      const to = files.get(target);
       if (!isLocal(taken.specifier)) found.push(...judgeForeign(file, taken));
       else if (to === undefined)
         found.push({ rule: 'missing', file: file.path, detail: `${taken.specifier} is no file of src/` });
