@@ -33,7 +33,10 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
   [/^yaml$/, /^config\//],
   [/^dns-packet$/, /^dns\/stub-/],
   [/^commander$/, /^(main\.ts|cli\/)/],
-  [/^node:worker_threads$/, /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/sqlite-[\w-]+)\.ts$/],
+  [
+    /^node:worker_threads$/,
+    /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/[\w-]+-protocol|spool\/sqlite-[\w-]+)\.ts$/,
+  ],
   [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
   [/^node:http$/, /^(admin|cli)\//],
   [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/)/],
