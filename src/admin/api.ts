@@ -5,6 +5,7 @@
 import type { Clock, Milliseconds, Result } from '../domain/basics.ts';
 import { escapeText } from '../domain/escape.ts';
 import type { Body, QueueFilter } from '../domain/queue.ts';
+import { parseQueueId } from '../domain/queue-id.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { SpoolAdmin, SpoolProblem } from '../spool/spool.ts';
 import {
@@ -17,7 +18,7 @@ import {
 } from './documents-format.ts';
 import type { Admission } from './guard-policy.ts';
 import { type FlowFacts, isStuck } from './health-policy.ts';
-import { type ActionRequest, parseActionRequest, parseListRequest, parseQueueId } from './request-format.ts';
+import { type ActionRequest, parseActionRequest, parseListRequest } from './request-format.ts';
 
 /** What the relay tells of itself. */
 export type AdminSource = {

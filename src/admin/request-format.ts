@@ -6,6 +6,7 @@ import { err, ok, type Result } from '../domain/basics.ts';
 import type { QueueId } from '../domain/envelope.ts';
 import { escapeText } from '../domain/escape.ts';
 import type { QueueAction, QueueFilter, RecipientState } from '../domain/queue.ts';
+import { parseQueueId } from '../domain/queue-id.ts';
 
 /** A page of the queue that was asked for. */
 export type ListRequest = { readonly filter: QueueFilter; readonly limit: number };
@@ -22,9 +23,6 @@ const ACTIONS: readonly QueueAction[] = ['retry', 'hold', 'release', 'remove', '
 
 const shown = (value: unknown): string =>
   escapeText(typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing'), 60);
-
-/** A queue id, or null where the text cannot be one. */
-export const parseQueueId = (text: string): QueueId | null => (/^[\w-]{1,64}$/.test(text) ? (text as QueueId) : null);
 
 const parseAnyDomain = (text: string): Domain | null => (text.startsWith('[') ? parseAddressLiteral(text) : parseDomain(text));
 

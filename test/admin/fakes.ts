@@ -13,6 +13,10 @@ import type { SpoolAdmin } from '../../src/spool/spool.ts';
 import { envelope, failure, NOW, RECEIVED, recipient } from '../reporting/facts.ts';
 import { testClock } from '../support/clock.ts';
 
+/** Two messages of the fake queue. */
+export const FIRST = '01KDXJ0000000000000000000A';
+export const SECOND = '01KDXJ0000000000000000000B';
+
 export const STATUS: StatusDocument = {
   version: '0.1.0',
   hostname: 'relay.example.org',
@@ -70,7 +74,9 @@ export type FakeQueue = SpoolAdmin & { readonly asked: unknown[]; bodies: Map<st
 
 export function fakeQueue(entries: readonly QueueEntry[]): FakeQueue {
   const asked: unknown[] = [];
-  const bodies = new Map<string, Body>([['A1', { kind: 'memory', wire: Buffer.from('Subject: x\r\n\r\n..dot\r\n\x1b[2J\r\n') }]]);
+  const bodies = new Map<string, Body>([
+    [FIRST, { kind: 'memory', wire: Buffer.from('Subject: x\r\n\r\n..dot\r\n\x1b[2J\r\n') }],
+  ]);
   const found = (filter: QueueFilter): readonly QueueEntry[] => entries.filter((entry) => matches(entry, filter));
   return {
     asked,
@@ -112,9 +118,9 @@ export async function startFixture({ token, context, api }: Change = {}): Promis
   const note = (event: string, fields: LogFields): void => void events.push([event, fields]);
   const log: Logger = { debug: note, info: note, warn: note, error: note };
   const queue = fakeQueue([
-    entry('A1'),
-    entry('A1', { number: 1, recipient: 'carol@example.net' }),
-    entry('B2', { state: 'held' }),
+    entry(FIRST),
+    entry(FIRST, { number: 1, recipient: 'carol@example.net' }),
+    entry(SECOND, { state: 'held' }),
   ]);
   const whole: ApiContext = {
     source: {

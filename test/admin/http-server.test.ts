@@ -9,7 +9,7 @@ import { startAdminServer } from '../../src/admin/http-server.ts';
 import { err, type Instant } from '../../src/domain/basics.ts';
 import { NOW, RECEIVED } from '../reporting/facts.ts';
 import { checkLeaks } from '../support/leak-check.ts';
-import { ask, post, STATUS, startFixture } from './fakes.ts';
+import { ask, FIRST, post, STATUS, startFixture } from './fakes.ts';
 
 checkLeaks();
 
@@ -47,13 +47,19 @@ test('status and queue answer with their documents and careful headers', async (
 
 test('a message and its body, without stuffing; 404 for one that is not there', async () => {
   await using relay = await startFixture();
-  const message: { recipients: unknown[]; from: string } = JSON.parse((await ask(relay.port, '/api/v1/queue/A1')).text);
+  const message: { recipients: unknown[]; from: string } = JSON.parse((await ask(relay.port, `/api/v1/queue/${FIRST}`)).text);
   assert.deepEqual([message.from, message.recipients.length], ['alice@example.org', 2]);
-  const body = await ask(relay.port, '/api/v1/queue/A1/body');
+  const body = await ask(relay.port, `/api/v1/queue/${FIRST}/body`);
   assert.equal(body.text, 'Subject: x\r\n\r\n.dot\r\n\x1b[2J\r\n');
   assert.equal(body.headers['content-type'], 'message/rfc822');
-  assert.equal((await ask(relay.port, '/api/v1/queue/A1/body', { method: 'HEAD' })).text, '');
-  for (const path of ['/api/v1/queue/ZZ', '/api/v1/queue/ZZ/body', '/nothing', '/api/v1/queue/..%2f', '//evil/healthz2']) {
+  assert.equal((await ask(relay.port, `/api/v1/queue/${FIRST}/body`, { method: 'HEAD' })).text, '');
+  for (const path of [
+    '/api/v1/queue/01KDXJ0000000000000000000Z',
+    '/api/v1/queue/01KDXJ0000000000000000000Z/body',
+    '/nothing',
+    '/api/v1/queue/..%2f',
+    '//evil/healthz2',
+  ]) {
     assertProblem(await ask(relay.port, path), 404);
   }
 });
@@ -65,23 +71,26 @@ test('a large body comes from its file, unstuffed across pieces; 404 where the f
   const lines = `${'x'.repeat(61)}\r\n`.repeat(1040);
   const wire = `y\r\n${lines.slice(0, 65_530)}\r\n..at the seam\r\n${lines}`;
   await writeFile(join(folder, 'body'), wire);
-  relay.queue.bodies.set('F1', { kind: 'file', path: join(folder, 'body'), wireBytes: wire.length });
-  relay.queue.bodies.set('F2', { kind: 'file', path: join(folder, 'gone'), wireBytes: 5 });
-  const body = await ask(relay.port, '/api/v1/queue/F1/body');
+  relay.queue.bodies.set('01KDXJ000000000000000000F1', { kind: 'file', path: join(folder, 'body'), wireBytes: wire.length });
+  relay.queue.bodies.set('01KDXJ000000000000000000F2', { kind: 'file', path: join(folder, 'gone'), wireBytes: 5 });
+  const body = await ask(relay.port, '/api/v1/queue/01KDXJ000000000000000000F1/body');
   assert.equal(body.text, wire.replace('\n..at', '\n.at'));
-  assertProblem(await ask(relay.port, '/api/v1/queue/F2/body'), 404);
+  assertProblem(await ask(relay.port, '/api/v1/queue/01KDXJ000000000000000000F2/body'), 404);
 });
 
 test('actions reach the queue and leave an audit line', async () => {
   await using relay = await startFixture();
-  assert.deepEqual(JSON.parse((await post(relay.port, { action: 'hold', ids: ['A1'] })).text), { action: 'hold', recipients: 2 });
+  assert.deepEqual(JSON.parse((await post(relay.port, { action: 'hold', ids: [FIRST] })).text), {
+    action: 'hold',
+    recipients: 2,
+  });
   assert.deepEqual(JSON.parse((await post(relay.port, { action: 'bounce', domain: 'example.net' })).text), {
     action: 'bounce',
     recipients: 1,
   });
   assert.deepEqual(JSON.parse((await post(relay.port, { action: 'retry', all: true })).text), { action: 'retry', recipients: 3 });
   assert.deepEqual(relay.queue.asked, [
-    { action: 'hold', filter: { queueIds: ['A1'] } },
+    { action: 'hold', filter: { queueIds: [FIRST] } },
     { action: 'bounce', filter: { domain: 'example.net' } },
     { action: 'retry', filter: {} },
   ]);
