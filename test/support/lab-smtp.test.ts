@@ -2,10 +2,8 @@
 import { strict as assert } from 'node:assert';
 import { createHash, randomBytes } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
-import fc from 'fast-check';
 import { type Behaviour, say } from './lab/behaviour.ts';
 import type { BehaviourName } from './lab/behaviour-table.ts';
-import { messageReader } from './lab/message-reader.ts';
 import { type Receiver, type ReceiverOptions, startReceiver } from './lab/receiver.ts';
 import { checkLeaks } from './leak-check.ts';
 import { connectClient, type ScriptedClient } from './scripted-client.ts';
@@ -245,27 +243,4 @@ test('a message of 4 MiB is hashed whole and kept in part', async (t) => {
   assert.equal(message?.sha256, createHash('sha256').update(content).digest('hex'));
   assert.equal(message?.content.length, 100);
   client.destroy();
-});
-
-test('the message reader gives the same for every way to cut the octets', () => {
-  const piece = fc.constantFrom('\r\n', '.', '..', '\r', '\n', 'a', 'text', '\r\n.\r', '\r\n..\r\n', '\n.\n');
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 12 }), fc.array(fc.nat(40), { maxLength: 8 }), (pieces, cuts) => {
-      // Stuffed as RFC 5321, section 4.5.2 says, so that no dot line but the last is the end.
-      const content = `${pieces.join('')}\r\n`;
-      const octets = Buffer.from(`${content.replace(/^\.|(?<=\r\n)\./g, '..')}.\r\nQUIT\r\n`);
-      const reader = messageReader(1000);
-      const places = [0, ...cuts.filter((cut) => cut < octets.length).sort((a, b) => a - b), octets.length];
-      let rest = Buffer.alloc(0);
-      let read: ReturnType<typeof reader.push> = null;
-      for (const [index, place] of places.entries()) {
-        const part = octets.subarray(places[index - 1] ?? 0, place);
-        if (read === null) read = reader.push(part);
-        else rest = Buffer.concat([rest, part]);
-      }
-      assert.ok(read !== null);
-      assert.equal(read.content.toString(), content);
-      assert.equal(Buffer.concat([read.rest, rest]).toString(), 'QUIT\r\n');
-    }),
-  );
 });

@@ -99,9 +99,9 @@ export const TLS_BEHAVIOURS = {
     answers: { ehlo: ({ secure }) => (secure ? CLOSE : null) },
   },
   'large-hello-intolerant': {
-    does: 'resets when the ClientHello is larger than a limit (512 octets by default)',
-    opportunistic: 'delivers over TLS, on a rung whose ClientHello is small enough',
-    encrypt: 'delivers over TLS, on a rung whose ClientHello is small enough',
+    does: 'resets when the ClientHello is larger than a limit (256 octets by default)',
+    opportunistic: 'delivers over TLS, on the first rung whose ClientHello is small enough (compatible)',
+    encrypt: 'delivers over TLS, on the first rung whose ClientHello is small enough (compatible)',
     tls: { handshake: 'refuse-large-hello' },
   },
   'self-signed': {
