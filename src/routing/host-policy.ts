@@ -66,7 +66,7 @@ export type HostCandidate = {
 export function judgeMx(domain: Domain, answer: DnsAnswer<MxRecord>, isOwnName: (name: Domain) => boolean): MxVerdict {
   switch (answer.kind) {
     case 'records':
-      return answer.records.every(({ exchange }) => exchange === '')
+      return answer.records.length > 0 && answer.records.every(({ exchange }) => exchange === '')
         ? { kind: 'failed', problem: { kind: 'null-mx' } }
         : judgeRecords(answer.records, isOwnName);
     case 'absent':
