@@ -55,7 +55,7 @@ export function readDocument(text: string, reading: Reading): ReadDocument {
   if (text.length > LARGEST_DOCUMENT) return fail([{ offset: 0, message: 'the file is larger than 1 MiB' }]);
   const source = text.startsWith('\ufeff') ? text.slice(1) : text;
   const document = parse(source, lines);
-  if (document === null) return fail([{ offset: 0, message: 'the document is nested too deeply' }]);
+  if (document === null) return fail([{ offset: 0, message: TOO_DEEP }]);
   const syntax = syntaxProblems(document, source);
   if (syntax.length > 0) return fail(syntax);
   const walk = new Walk(document, reading);
@@ -92,6 +92,7 @@ function lineAround(source: string, offset: number): string {
   return source.slice(source.lastIndexOf('\n', offset - 1) + 1, end === -1 ? undefined : end);
 }
 
+const TOO_DEEP = 'the document is nested too deeply';
 const QUOTE_STAR = 'a text that starts with * must be in quotes, like "*" or "*.example.org"';
 
 /** The library's words, or better ones where the cause is known to be a text that lacks its quotes. */
@@ -101,6 +102,7 @@ function explainSyntax(code: string, message: string, line: string): string {
   if (code === 'TAB_AS_INDENT') return 'a tab cannot indent; use spaces';
   if (/[[{].*[^"'\w]\$\{/.test(line)) return `a \${…} inside { } or [ ] must be in quotes, like "\${NAME}"`;
   if (/[\s:,-]\[[0-9a-f:.]*:[0-9a-f:.]*\]/i.test(line)) return 'an IPv6 address in brackets must be in quotes, like "[::]:25"';
+  if (message.startsWith('Maximum call stack')) return TOO_DEEP;
   return `not valid YAML: ${message.split('\n')[0]}`;
 }
 
@@ -176,7 +178,7 @@ class Walk {
     if (typeof text !== 'string' || !hasPlaceholder(text)) return text;
     const result = substitute(text, this.reading.lookups);
     if (!result.ok) {
-      this.drafts.push(...result.error.map((problem) => errorAt(path, problem)));
+      for (const problem of result.error) this.drafts.push(errorAt(path, problem));
       return UNKNOWN;
     }
     this.places.set(formatPath(path), { key, value: scalar.range?.[0] ?? 0, replaced: text });

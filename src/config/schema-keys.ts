@@ -56,12 +56,14 @@ export function everyKey(schema: unknown = configSchema, prefix = ''): readonly 
   });
 }
 
+const EVERY_KEY = everyKey();
+
 /** What the unknown key in the map at the path might have been meant to be. Reads after "unknown key". */
 export function adviseOnKey(parent: Path, key: string): string {
   const valid = keysAt(parent);
   const near = nearest(key, valid);
   if (near !== null) return `did you mean ${near}?`;
-  const elsewhere = everyKey().filter((path) => path === key || path.endsWith(`.${key}`));
+  const elsewhere = EVERY_KEY.filter((path) => path === key || path.endsWith(`.${key}`));
   const places = elsewhere.length > 0 && elsewhere.length <= 4 ? `; ${key} belongs to ${elsewhere.map(place).join(' or ')}` : '';
   return `valid here: ${valid.join(', ')}${places}`;
 }

@@ -40,12 +40,12 @@ function readSecret(path: string, lookups: Lookups): Result<string, string> {
 
 /** The text with everything put in; a file's content without its last line end. Every problem there is; none of them shows a value. */
 export function substitute(text: string, lookups: Lookups): Result<string, readonly string[]> {
-  const problems: string[] = [];
+  const problems = new Set<string>();
   const value = text.replace(PLACEHOLDER, (whole, inner: string) => {
     const found = lookUp(inner, whole.endsWith('}'), lookups);
     if (found.ok) return found.value;
-    problems.push(found.error);
+    problems.add(found.error);
     return '';
   });
-  return problems.length === 0 ? ok(value) : err(problems);
+  return problems.size === 0 ? ok(value) : err([...problems]);
 }

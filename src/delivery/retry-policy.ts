@@ -51,3 +51,17 @@ export function settleRecipient(claimed: ClaimedRecipient, outcome: DeliveryOutc
 /** Old enough for the sender to be told that it takes time. */
 const isDelayed = ({ receivedAt, now, schedule }: RetryFacts): boolean =>
   schedule.delayNoticeAfter !== null && now >= after(receivedAt, schedule.delayNoticeAfter);
+
+/** The recipient's end where an operator gives it up: the sender is told as of any failure. */
+export const settleByOperator = ({ number }: ClaimedRecipient): RecipientSettlement => ({
+  number,
+  becomes: 'bounced',
+  failure: {
+    permanent: true,
+    enhanced: '5.7.0',
+    text: 'the administrator of this relay gave up on the delivery',
+    reply: null,
+    mx: null,
+    ip: null,
+  },
+});

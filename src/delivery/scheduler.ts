@@ -7,7 +7,8 @@ import { type Clock, isNonEmpty, type Milliseconds, type Random } from '../domai
 import type { Config } from '../domain/config.ts';
 import type { OutboundConnector } from '../domain/connector.ts';
 import type { DeliveryReport } from '../domain/outcome.ts';
-import type { Claim, NewMessage, RecipientSettlement } from '../domain/queue.ts';
+import type { Claim, RecipientSettlement } from '../domain/queue.ts';
+import type { MadeNotice } from '../reporting/notices.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { AttemptResult } from './attempt.ts';
 import { Destination, type Ready } from './destination.ts';
@@ -21,6 +22,9 @@ export type Finished = {
   readonly settled: readonly RecipientSettlement[];
 };
 
+/** A claim settled for good, with the notices that went into the queue with it. */
+export type Settled = Finished & { readonly notices: readonly MadeNotice[] };
+
 /** What the scheduler works with. */
 export type SchedulerContext = {
   readonly spool: Spool;
@@ -33,9 +37,9 @@ export type SchedulerContext = {
   choose(claim: Claim, config: Config): OutboundConnector;
   attempt(claim: Claim, order: { readonly connector: OutboundConnector; readonly config: Config }): Promise<AttemptResult>;
   /** Renders the notices the settlement calls for. */
-  notices(finished: Finished, config: Config): Promise<readonly NewMessage[]>;
+  notices(finished: Finished, config: Config): Promise<readonly MadeNotice[]>;
   /** Tells the world; called once the settlement is durable. */
-  finished(finished: Finished): void;
+  settled(settled: Settled): void;
   /** A bug or a broken spool: told, never thrown. */
   fault(what: string, error: unknown): void;
 };
@@ -214,10 +218,10 @@ export class Scheduler {
       fence: claim.fence,
       connector: connector.name,
       recipients: settled,
-      notices,
+      notices: notices.map(({ message }) => message),
     });
     if (!result.ok) this.#context.fault(`settling ${claim.queueId}`, result.error.detail);
-    this.#context.finished(finished);
+    this.#context.settled({ ...finished, notices });
   }
 
   #reached(destination: Destination, claim: Claim): void {

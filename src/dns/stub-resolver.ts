@@ -24,7 +24,7 @@ export type ResolverLimits = Pick<ServerOptions, 'tryTimeout' | 'rounds' | 'pena
 };
 
 /** The bounds where none are given. */
-export const RESOLVER_LIMITS: ResolverLimits = {
+const RESOLVER_LIMITS: ResolverLimits = {
   tryTimeout: 3_000,
   rounds: 3,
   penalty: 30_000,

@@ -10,7 +10,6 @@ export type ExpiringMap<K, V> = {
   get(key: K, now: Milliseconds): V | undefined;
   /** Keeps the value until `until`; a time not in the future keeps nothing. */
   set(key: K, value: V, until: { readonly now: Milliseconds; readonly lifetime: Milliseconds }): void;
-  clear(): void;
 };
 
 /** An empty map for `capacity` entries. */
@@ -42,9 +41,6 @@ export function createExpiringMap<K, V>(capacity: number): ExpiringMap<K, V> {
       }
       entries.set(key, { value, until: now + lifetime });
       newest = key;
-    },
-    clear() {
-      entries.clear();
     },
   };
 }

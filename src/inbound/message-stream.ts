@@ -57,6 +57,7 @@ export class MessageScanner {
   /** Letters of `received` matched so far, -1 where the name is another. */
   #matched = 0;
   #headerBytes = 0;
+  #firstLine = true;
   #stuffed = 0;
   /** Place in the current chunk of the dot that may begin the end; negative: it came in an earlier chunk. */
   #dotAt = 0;
@@ -181,16 +182,16 @@ export class MessageScanner {
 
   /** Reads the header, or as much of it as the chunk has. Returns the place behind the last byte read. */
   #scanHeader(chunk: Buffer): number {
-    const length = chunk.length;
+    const stop = Math.min(chunk.length, this.#headerLimit + 1 - this.#headerBytes);
     let at = 0;
-    while (at < length && this.#header !== BODY) {
+    while (at < stop && this.#header !== BODY) {
       const byte = chunk[at] as number;
       if (this.#state === IN_LINE) {
         this.#headerByte(byte);
         at += 1;
         continue;
       }
-      if (this.#state === LINE_START) this.#headerLine(byte);
+      if ((this.#state === LINE_START && byte !== DOT) || (this.#state === AFTER_DOT && byte !== CR)) this.#headerLine(byte);
       if (this.#lineBoundary(byte, at)) at += 1;
       if (this.ended) return at;
     }
@@ -202,17 +203,13 @@ export class MessageScanner {
     return at;
   }
 
-  /** The first byte of a header line. An empty line ends the header. */
+  /** The first byte of a header line, behind its stuffed dot if it has one. An empty line ends the header. */
   #headerLine(byte: number): void {
-    if (byte === CR) {
-      this.#header = BODY;
-    } else if (byte === SPACE || byte === TAB) {
-      if (this.wireBytes === 0 && this.#headerBytes === 0 && this.#dotAt === 0) this.#leadingFold = true;
-      this.#header = VALUE;
-    } else {
-      this.#header = NAME;
-      this.#matched = byte === DOT ? -1 : 0;
-    }
+    const fold = byte === SPACE || byte === TAB;
+    if (fold && this.#firstLine) this.#leadingFold = true;
+    this.#firstLine = false;
+    this.#matched = 0;
+    this.#header = byte === CR ? BODY : fold ? VALUE : NAME;
   }
 
   /** A byte within a header line. A line that is no field ends the header, as an empty one does. */

@@ -45,6 +45,11 @@ export type ClaimRequest = {
 /** What is remembered of a host's TLS: the rung that worked at this address, and since when. */
 export type HostMemory = { readonly host: string; readonly address: string; readonly rung: Rung; readonly since: Instant };
 
+/** What a thread learned of a host: a rung that works, or that nothing is known any more. */
+export type HostMemoryChange =
+  | { readonly kind: 'remember'; readonly memory: HostMemory }
+  | { readonly kind: 'forget'; readonly host: string; readonly address: string };
+
 /** How the store is, for readiness, status and MAIL. */
 export type SpoolHealth = {
   readonly writable: boolean;
@@ -82,13 +87,7 @@ export type Spool = {
   rememberHost(memory: HostMemory): Promise<void>;
   forgetHost(host: string, address: string): Promise<void>;
   /** Calls back whenever any thread learned of a host: the new memory, or the key of a forgotten one. */
-  onHostMemory(
-    listener: (
-      change:
-        | { readonly kind: 'remember'; readonly memory: HostMemory }
-        | { readonly kind: 'forget'; readonly host: string; readonly address: string },
-    ) => void,
-  ): void;
+  onHostMemory(listener: (change: HostMemoryChange) => void): void;
   /** The health as last known, at most a second old. Synchronous: asked at every MAIL. */
   health(): SpoolHealth;
   close(): Promise<void>;

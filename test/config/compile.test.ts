@@ -267,8 +267,15 @@ test('no value at any key makes the compiler throw', () => {
 });
 
 test('a document that is too large or too deep is refused', () => {
-  for (const text of ['a'.repeat(1_048_577), '['.repeat(20_000), `${'- '.repeat(5_000)}x`]) {
+  for (const text of ['a'.repeat(1_048_577), '['.repeat(5_000), `${'- '.repeat(5_000)}x`]) {
     const result = compile({ text, file: 'x' }, SURROUNDINGS);
     assert.ok(!result.ok);
   }
+});
+
+test('a problem that comes a hundred thousand times does not stop the compiler', () => {
+  const placeholders = Array.from({ length: 100_000 }, (_, index) => `\${V${index}}`).join('');
+  const result = compile({ text: `${MINIMAL}hostname: "${placeholders}"\n`, file: 'x' }, SURROUNDINGS);
+  assert.ok(!result.ok);
+  assert.equal(result.error.length, 100_000);
 });

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Resolver } from '../../src/dns/resolver.ts';
 import { createStubResolver, type StubResolverOptions } from '../../src/dns/stub-resolver.ts';
 import { testClock } from '../support/clock.ts';
-import { startDnsServer, type Zone } from '../support/dns-server.ts';
+import { startDnsServer } from '../support/dns-server.ts';
+import type { Zone } from '../support/dns-zone.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 
 checkLeaks();
@@ -226,6 +227,14 @@ test('who gives up is answered at once; the others and the cache get the answer'
 test('an aborted signal asks nothing new of the caller', async () => {
   await withResolver({}, async ({ resolver }) => {
     assert.deepEqual(await resolver.mx('plain.test', AbortSignal.abort()), { kind: 'unknown', problem: 'timeout' });
+  });
+});
+
+test('close at once leaves nothing behind either', async () => {
+  await withResolver({ limits: { tryTimeout: 60_000 } }, async ({ resolver }) => {
+    const lookups = Array.from({ length: 20 }, (_, n) => resolver.mx(`n${n}.test`, never));
+    resolver.close();
+    for (const lookup of lookups) assert.deepEqual(await lookup, { kind: 'unknown', problem: 'unreachable' });
   });
 });
 

@@ -28,10 +28,3 @@ test('the entry unread for the longest gives way', () => {
     [1, undefined, 3],
   );
 });
-
-test('clear forgets all', () => {
-  const map = createExpiringMap<string, number>(2);
-  map.set('a', 1, { now: 0, lifetime: 100 });
-  map.clear();
-  assert.equal(map.get('a', 1), undefined);
-});

@@ -17,8 +17,24 @@ test('ids have 26 characters, can be read back and sort by time', () => {
   );
 });
 test('different chance, different id', () => {
-  fc.assert(fc.property(moment, chance, chance, (at, x, y) => assert.equal(queueIdFrom(at, x) === queueIdFrom(at, y), x.every((v, i) => v === y[i]))));
+  fc.assert(
+    fc.property(moment, chance, chance, (at, x, y) =>
+      assert.equal(
+        queueIdFrom(at, x) === queueIdFrom(at, y),
+        x.every((v, i) => v === y[i]),
+      ),
+    ),
+  );
 });
 test('what is no id', () => {
-  for (const text of ['', 'x', 'Z'.repeat(26), '0'.repeat(25), '0'.repeat(27), `${'0'.repeat(25)}U`, '../../../../etc/passwd0000']) assert.equal(parseQueueId(text), null);
+  for (const text of [
+    '',
+    'x',
+    'Z'.repeat(26),
+    '0'.repeat(25),
+    '0'.repeat(27),
+    `${'0'.repeat(25)}U`,
+    '../../../../etc/passwd0000',
+  ])
+    assert.equal(parseQueueId(text), null);
 });

@@ -8,7 +8,8 @@ import type { Config } from '../../src/domain/config.ts';
 import type { NextHop, OutboundConnector, Route } from '../../src/domain/connector.ts';
 import { createHostResolver, type HostPlan, type RouteContext, resolveHosts } from '../../src/routing/resolve-hosts.ts';
 import { testClock } from '../support/clock.ts';
-import { startDnsServer, type TestDnsServer, type Zone } from '../support/dns-server.ts';
+import { startDnsServer, type TestDnsServer } from '../support/dns-server.ts';
+import type { Zone } from '../support/dns-zone.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 
 checkLeaks();

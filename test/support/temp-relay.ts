@@ -24,6 +24,8 @@ export type TempRelay = {
   readonly log: readonly LogLine[];
   /** Everything it wrote, for failure messages. */
   output(): string;
+  /** Of the running process. */
+  pid(): number;
   /** Starts it and resolves when it accepts connections. */
   start(): Promise<void>;
   /** Sends a signal and resolves with the exit code (null where the signal ended it). */
@@ -96,6 +98,12 @@ class Relay implements TempRelay {
     return this.#output;
   }
 
+  pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('the relay is not running');
+    return pid;
+  }
+
   async start(): Promise<void> {
     const started = this.log.filter(({ event }) => event === 'relay.started').length;
     const child = spawn(process.execPath, [MAIN, 'serve', '--config', this.configFile], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -156,4 +164,15 @@ class Relay implements TempRelay {
     await this.kill('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The `tls` field of a log line; fails where it has none. */
+export function tlsOf(line: LogLine | undefined): {
+  readonly version: string;
+  readonly cipher: string;
+  readonly group: string | null;
+} {
+  const tls = line?.['tls'] as { version: string; cipher: string; group: string | null } | null | undefined;
+  if (tls === null || tls === undefined) throw new Error(`no TLS in ${JSON.stringify(line)}`);
+  return tls;
 }

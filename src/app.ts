@@ -1,0 +1,285 @@
+/**
+ * Composition root of the main thread: self-test, certificates, spool thread, relay threads, admin, and their end.
+ * Reads like a table of contents; decides nothing.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import packageFile from '../package.json' with { type: 'json' };
+import { type AdminSource, createApi } from './admin/api.ts';
+import { startAdminServer } from './admin/http-server.ts';
+import { statusDocument } from './admin/status-format.ts';
+import type { Loaded } from './config/load-config.ts';
+import { bounceMatching } from './delivery/bounce-matching.ts';
+import { createStubResolver } from './dns/stub-resolver.ts';
+import { systemServers } from './dns/system-servers.ts';
+import { after, type Clock, type Instant } from './domain/basics.ts';
+import { createPeerTable } from './inbound/peer-limits.ts';
+import { type CertificateLoad, type ListenerCertificates, loadCertificates } from './platform/certificates.ts';
+import { openLineWriter } from './platform/line-writer.ts';
+import { type Log, openLog } from './platform/log.ts';
+import { openQueueIds } from './platform/queue-ids.ts';
+import { selfTest } from './platform/self-test.ts';
+import { forbidsStart } from './platform/self-test-policy.ts';
+import { openShutdown, type Shutdown } from './platform/shutdown.ts';
+import { keepThread, type Thread } from './platform/threads.ts';
+import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
+import { readBodyHead } from './reporting/body-head.ts';
+import { createCounterMemory, sumCounters } from './reporting/counters.ts';
+import { createDeliveryLog } from './reporting/delivery-log.ts';
+import { makeNotices } from './reporting/notices.ts';
+import type { Spool, SpoolAdmin } from './spool/spool.ts';
+import { connectSpool } from './spool/sqlite-spool.ts';
+import { type SpoolThread, startSpoolThread } from './spool/sqlite-spool-thread.ts';
+
+/** Sessions and attempts under way get this long to end after a signal. */
+const DRAIN_WITHIN = 25_000;
+/** The process ends by then whatever hangs. */
+const FORCE_AFTER = 30_000;
+const READY_WITHIN = 30_000;
+
+/** How `serve` was called. */
+export type ServeOptions = {
+  readonly loaded: Loaded;
+  readonly log: { readonly format: 'json' | 'pretty'; readonly colour: boolean };
+};
+
+const clock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
+
+/** Runs the relay until it is told to stop. Returns the exit code: 0 stopped, 1 could not run. */
+export async function serve(options: ServeOptions): Promise<0 | 1> {
+  const { config } = options.loaded;
+  const log = openLog({ ...config.log, ...options.log, clock, base: {} }, openLineWriter(1));
+  using shutdown = openShutdown({
+    source: process,
+    deadline: FORCE_AFTER,
+    forceEnd: (reason) => {
+      log.error('relay.forced', { text: `ended before all sessions were over: ${reason}` });
+      log.flush();
+      process.exit(1);
+    },
+    onReload: () => log.warn('config.rejected', { text: 'reloading is not supported yet: stop and start the relay' }),
+  });
+  const code = await new App(options, { log, shutdown }).run();
+  log.flush();
+  return code;
+}
+
+class App {
+  readonly #options: ServeOptions;
+  readonly #log: Log;
+  readonly #shutdown: Shutdown;
+  readonly #startedAt = clock.now();
+  readonly #counters: readonly SharedArrayBuffer[];
+  readonly #running = new Map<number, Thread>();
+  #failed = false;
+
+  constructor(options: ServeOptions, parts: { readonly log: Log; readonly shutdown: Shutdown }) {
+    this.#options = options;
+    this.#log = parts.log;
+    this.#shutdown = parts.shutdown;
+    this.#counters = Array.from({ length: options.loaded.config.workers }, createCounterMemory);
+  }
+
+  async run(): Promise<0 | 1> {
+    const { config, file } = this.#options.loaded;
+    this.#log.info('config.loaded', {
+      file,
+      listeners: config.listeners.length,
+      inbound: config.inbound.length,
+      outbound: config.outbound.length,
+    });
+    for (const warning of this.#options.loaded.warnings)
+      this.#log.warn('config.warning', {
+        text: `${warning.file}:${warning.line}:${warning.column}: ${warning.path}: ${warning.message}`,
+      });
+    const certificates = loadCertificates(config, clock.now());
+    if (!(await this.#test(certificates))) return 1;
+    const spoolThread = await startSpoolThread({ path: config.queue.path, diskFreeBytes: config.limits.diskFreeBytes });
+    if (!spoolThread.ok) {
+      this.#log.error('relay.failed', { text: spoolThread.error.detail });
+      return 1;
+    }
+    const spool = connectSpool(spoolThread.value.connect(), { bodies: spoolThread.value.bodies, clock });
+    spoolThread.value.onExit((error) => this.#give(`the spool thread ended: ${error?.stack ?? 'no reason given'}`));
+    spoolThread.value.onEvent(({ kind, ...fields }) =>
+      this.#log[kind === 'recovered' ? 'info' : 'error'](`spool.${kind}`, fields),
+    );
+    this.#log.info('spool.opened', { path: config.queue.path, ...spoolThread.value.recovery });
+    const threads = this.#keepRelays(spoolThread.value, {
+      pairs: certificates.pairs,
+      minVersion: config.tls.minVersion,
+      ticketKeys: randomBytes(48),
+    });
+    const admin = await startAdminServer(
+      { host: config.admin.host, port: config.admin.port, token: () => config.admin.token, log: this.#log },
+      this.#api(spool, certificates),
+    );
+    if (!admin.ok) this.#give(admin.error);
+    await aborted(this.#shutdown.signal);
+    this.#log.info('relay.stopping', { text: String(this.#shutdown.signal.reason) });
+    for (const thread of this.#running.values()) thread.post({ kind: 'drain', within: DRAIN_WITHIN } satisfies RelayCommand);
+    await Promise.all(threads);
+    if (admin.ok) await admin.value.close();
+    await spool.close();
+    await spoolThread.value.close();
+    this.#log.info('relay.stopped', { text: 'all sessions are over, nothing is lost' });
+    return this.#failed ? 1 : 0;
+  }
+
+  /** Ends the relay for a reason of its own. */
+  #give(text: string): void {
+    if (this.#shutdown.signal.aborted) return;
+    this.#failed = true;
+    this.#log.error('relay.failed', { text });
+    this.#shutdown.stop(text);
+  }
+
+  async #test(certificates: CertificateLoad): Promise<boolean> {
+    const { config } = this.#options.loaded;
+    const resolver = createStubResolver({ ...systemServers(config.resolver), clock, randomInt: (below) => randomInt(below) });
+    const lines = await selfTest({ config, certificates, resolver, clock, patience: 2000 });
+    resolver.close();
+    for (const { verdict, topic, text } of lines)
+      this.#log[verdict === 'ok' ? 'info' : verdict === 'warning' ? 'warn' : 'error']('selftest', { topic, verdict, text });
+    return !forbidsStart(lines);
+  }
+
+  /** Starts the relay threads and keeps them; the promises end when the threads have ended for good. */
+  #keepRelays(spoolThread: SpoolThread, certificates: ListenerCertificates): readonly Promise<void>[] {
+    const { config } = this.#options.loaded;
+    const peerTable = { memory: createPeerTable(config.workers), seed: randomInt(2 ** 31) };
+    return this.#counters.map((counters, thread) =>
+      keepThread<RelayWorkerData>({
+        plan: {
+          name: `relay-${thread}`,
+          entry: new URL('./relay-worker.ts', import.meta.url),
+          readyWithin: READY_WITHIN,
+          data: () => {
+            const spoolPort = spoolThread.connect();
+            return {
+              data: {
+                config,
+                thread,
+                threads: config.workers,
+                spoolPort,
+                bodies: spoolThread.bodies,
+                certificates,
+                peerTable,
+                counters,
+                log: this.#options.log,
+              },
+              transfer: [spoolPort],
+            };
+          },
+          onMessage: (word) => this.#hear(word as RelayWord),
+        },
+        clock,
+        signal: this.#shutdown.signal,
+        onStarted: (started, restarts) => this.#relayStarted(started, { thread, restarts }),
+        onDied: (end, restartIn) => {
+          this.#running.delete(thread);
+          this.#log.error('relay.thread-died', {
+            thread,
+            end,
+            restartIn,
+            text: 'a relay thread died; its messages go to the others or wait for its successor',
+          });
+        },
+      }),
+    );
+  }
+
+  #relayStarted(started: Thread, { thread, restarts }: { readonly thread: number; readonly restarts: number }): void {
+    this.#running.set(thread, started);
+    if (this.#shutdown.signal.aborted) started.post({ kind: 'drain', within: DRAIN_WITHIN } satisfies RelayCommand);
+    const { config } = this.#options.loaded;
+    if (restarts > 0 || this.#running.size < config.workers) return;
+    this.#log.info('relay.started', {
+      version: packageFile.version,
+      hostname: config.hostname,
+      listeners: config.listeners.map(({ name, host, port, tls }) => ({ name, address: `${host}:${port}`, tls })),
+      admin: `${config.admin.host}:${config.admin.port}`,
+      workers: config.workers,
+      startMs: clock.now() - this.#startedAt,
+    });
+  }
+
+  #hear(word: RelayWord): void {
+    if (word.kind === 'cannot-listen') this.#give(`listener ${word.problem.listener}: ${word.problem.detail}`);
+  }
+
+  #api(spool: Spool & SpoolAdmin, certificates: CertificateLoad): ReturnType<typeof createApi> {
+    const { config } = this.#options.loaded;
+    const newQueueId = openQueueIds(clock);
+    const mailLog = createDeliveryLog(this.#log);
+    const tools = { clock, newQueueId, newBoundarySeed: () => randomBytes(18).toString('hex'), readHead: readBodyHead };
+    return createApi({
+      source: this.#source(spool, certificates),
+      queue: spool,
+      clock,
+      stuckAfter: () => config.admin.stuckAfter,
+      log: this.#log,
+      bounceMatching: (filter) =>
+        bounceMatching(filter, {
+          spool,
+          clock,
+          notices: (claim, settled) =>
+            makeNotices(
+              { claim, settled, report: null, willRetryUntil: after(claim.envelope.receivedAt, config.queue.retry.expireAfter) },
+              config,
+              tools,
+            ),
+          settled: (claim, settled, notices) => {
+            mailLog.returned(claim, settled, clock.now());
+            for (const made of notices) mailLog.bounceCreated(made, claim);
+          },
+        }),
+    });
+  }
+
+  #source(spool: Spool & SpoolAdmin, certificates: CertificateLoad): AdminSource {
+    const { config, file } = this.#options.loaded;
+    const reasons = (): readonly string[] => {
+      const health = spool.health();
+      return [
+        ...(this.#running.size > 0 ? [] : ['no relay thread is running']),
+        ...(this.#shutdown.signal.aborted ? ['the relay is stopping'] : []),
+        ...(health.writable ? [] : [`the spool cannot be written: ${health.problem?.detail ?? 'unknown'}`]),
+        ...(health.low ? ['free disk space is below limits.diskFree'] : []),
+      ];
+    };
+    return {
+      ready: () => ({ ready: reasons().length === 0, reasons: reasons() }),
+      flow: async () => {
+        const stats = await spool.stats();
+        const { lastDeliveryAt } = sumCounters(this.#counters);
+        return {
+          startedAt: this.#startedAt,
+          lastDelivery: lastDeliveryAt === 0 ? null : (lastDeliveryAt as Instant),
+          waiting: stats.recipients.queued + stats.recipients.leased,
+          oldest: stats.oldest,
+        };
+      },
+      status: async () =>
+        statusDocument({
+          version: packageFile.version,
+          pid: process.pid,
+          now: clock.now(),
+          startedAt: this.#startedAt,
+          file,
+          config,
+          notReadyBecause: reasons(),
+          running: this.#running.size,
+          stats: await spool.stats(),
+          health: spool.health(),
+          counts: sumCounters(this.#counters),
+          certificates: certificates.facts,
+        }),
+    };
+  }
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,34 @@
+/**
+ * What the main thread and a relay thread say to each other. Types only; everything is plain data or shared memory.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { Milliseconds } from './domain/basics.ts';
+import type { Config } from './domain/config.ts';
+import type { ListenProblem } from './inbound/context.ts';
+import type { ListenerCertificates } from './platform/certificates.ts';
+
+/** What a relay thread begins with. */
+export type RelayWorkerData = {
+  readonly config: Config;
+  /** From 0 to `threads` - 1. */
+  readonly thread: number;
+  readonly threads: number;
+  readonly spoolPort: MessagePort;
+  /** Folder of the body files. */
+  readonly bodies: string;
+  readonly certificates: ListenerCertificates;
+  readonly peerTable: { readonly memory: SharedArrayBuffer; readonly seed: number };
+  readonly counters: SharedArrayBuffer;
+  readonly log: { readonly format: 'json' | 'pretty'; readonly colour: boolean };
+};
+
+/** From the main thread. */
+export type RelayCommand =
+  /** Take nothing new, finish what is under way within the time, then end. */
+  { readonly kind: 'drain'; readonly within: Milliseconds };
+
+/** From a relay thread. */
+export type RelayWord =
+  | { readonly kind: 'ready'; readonly ports: readonly number[] }
+  | { readonly kind: 'cannot-listen'; readonly problem: ListenProblem }
+  | { readonly kind: 'drained' };

@@ -1,0 +1,182 @@
+/**
+ * Composition root of a relay thread: listeners and delivery on one event loop. Reads like a table of contents; decides nothing.
+ */
+import { randomBytes, randomInt } from 'node:crypto';
+import { networkInterfaces } from 'node:os';
+import { parentPort } from 'node:worker_threads';
+import { attempt } from './delivery/attempt.ts';
+import { LEASE, Scheduler, type SchedulerContext } from './delivery/scheduler.ts';
+import { AvoidedAddresses } from './delivery/walk-hosts.ts';
+import { createStubResolver } from './dns/stub-resolver.ts';
+import { systemServers } from './dns/system-servers.ts';
+import type { Clock, Instant } from './domain/basics.ts';
+import { after } from './domain/basics.ts';
+import type { Config } from './domain/config.ts';
+import type { OutboundConnector } from './domain/connector.ts';
+import type { Claim } from './domain/queue.ts';
+import { type InboundContext, type InboundLog, type Listener, USUAL_PATIENCE } from './inbound/context.ts';
+import { createPeerLimits } from './inbound/peer-limits.ts';
+import { startListener } from './inbound/smtp-server-listener.ts';
+import { openLineWriter } from './platform/line-writer.ts';
+import { openListenerTls } from './platform/listener-tls.ts';
+import { openLog } from './platform/log.ts';
+import { openQueueIds } from './platform/queue-ids.ts';
+import { reportReady, threadData } from './platform/threads.ts';
+import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
+import { readBodyHead } from './reporting/body-head.ts';
+import { openCounters } from './reporting/counters.ts';
+import { createDeliveryLog } from './reporting/delivery-log.ts';
+import { makeNotices } from './reporting/notices.ts';
+import { findConnector } from './routing/connector-policy.ts';
+import { createHostResolver } from './routing/resolve-hosts.ts';
+import { openHostMemory } from './security/host-memory.ts';
+import { connectSpool } from './spool/sqlite-spool.ts';
+import { createTransport } from './transport/nodemailer-session.ts';
+import { Pool } from './transport/pool.ts';
+
+const data = threadData<RelayWorkerData>();
+const { thread, threads } = data;
+const clock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
+const random = (): number => Math.random();
+const say = (word: RelayWord): void => parentPort?.postMessage(word);
+const config = (): Config => data.config;
+
+// What the thread knows, counts and tells.
+const log = openLog({ ...data.config.log, ...data.log, clock, base: { thread } }, openLineWriter(1));
+const mailLog = createDeliveryLog(log);
+const counters = openCounters(data.counters);
+const newQueueId = openQueueIds(clock);
+const spool = connectSpool(data.spoolPort, { bodies: data.bodies, clock });
+
+// Delivery.
+const resolver = createStubResolver({ ...systemServers(data.config.resolver), clock, randomInt: (limit) => randomInt(limit) });
+const transport = createTransport(clock);
+const pool = new Pool(clock);
+const ownAddresses = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
+const hosts = createHostResolver({ config, resolver, random, clock, ownAddresses });
+const memory = await openHostMemory(spool);
+const attemptContext = {
+  transport,
+  pool,
+  memory,
+  clock,
+  avoided: new AvoidedAddresses(),
+  onFallback: (fallback: Parameters<typeof mailLog.tlsFallback>[0]) => {
+    counters.add('tlsFallbacks');
+    mailLog.tlsFallback(fallback);
+  },
+  resolveHosts: (connector: OutboundConnector, claim: Claim) => hosts.resolve(connector, claim),
+};
+const fault = (what: string, error: unknown): void =>
+  log.error('relay.fault', { text: what, problem: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+const noticeTools = { clock, newQueueId, newBoundarySeed: () => randomBytes(18).toString('hex'), readHead: readBodyHead };
+const schedulerContext: SchedulerContext = {
+  spool,
+  clock,
+  random,
+  threads,
+  config,
+  choose: ({ domain, envelope: { reversePath, origin } }, { outbound }) =>
+    findConnector(
+      {
+        recipient: domain,
+        sender: reversePath?.domain ?? null,
+        inboundConnectors: origin.kind === 'smtp' ? origin.inboundConnectors : [],
+      },
+      outbound,
+    ),
+  attempt: (claim, order) => attempt(claim, order, attemptContext),
+  notices: ({ claim, settled, report, connector }, { hostname, bounces }) =>
+    makeNotices(
+      { claim, settled, report, willRetryUntil: after(claim.envelope.receivedAt, connector.retry.expireAfter) },
+      { hostname, bounces },
+      noticeTools,
+    ),
+  settled: ({ claim, report, settled, notices }) => {
+    for (const { becomes } of settled) counters.add(COUNTED[becomes]);
+    counters.add('noticesCreated', notices.length);
+    if (settled.some(({ becomes }) => becomes === 'delivered')) counters.set('lastDeliveryAt', clock.now());
+    mailLog.settled({ claim, report, settled });
+    for (const made of notices) mailLog.bounceCreated(made, claim);
+  },
+  fault,
+};
+const COUNTED = {
+  delivered: 'recipientsDelivered',
+  queued: 'recipientsDeferred',
+  bounced: 'recipientsFailed',
+  expired: 'recipientsExpired',
+} as const;
+const scheduler = new Scheduler(schedulerContext);
+
+// Listeners.
+const inboundLog: InboundLog = {
+  sessionRejected: (fields) => {
+    counters.add('sessionsRejected');
+    mailLog.sessionRejected(fields);
+  },
+  messageAccepted: (fields) => {
+    counters.add('messagesAccepted');
+    mailLog.messageAccepted(fields);
+  },
+  messageRejected: (fields) => {
+    counters.add('messagesRejected');
+    mailLog.messageRejected(fields);
+  },
+};
+const listenerTls = openListenerTls(data.certificates);
+const inbound: InboundContext = {
+  config,
+  spool,
+  tls: listenerTls,
+  clock,
+  newQueueId,
+  peers: createPeerLimits({ ...data.peerTable, thread }, clock),
+  mayClaim: (bytes) => scheduler.mayClaim(bytes),
+  leaseFor: LEASE,
+  offer: (claims) => scheduler.offer(claims),
+  log: inboundLog,
+  broke: (error) => fault('a session', error),
+  patience: USUAL_PATIENCE,
+  reusePort: true,
+};
+const listeners: Listener[] = [];
+for (const listener of data.config.listeners) {
+  const started = await startListener(listener, inbound);
+  if (started.ok) listeners.push(started.value);
+  else say({ kind: 'cannot-listen', problem: started.error });
+}
+scheduler.start();
+
+const gauges = setInterval(() => {
+  const { active, held } = scheduler.counts();
+  counters.set(
+    'sessionsOpen',
+    listeners.reduce((sum, listener) => sum + listener.sessions(), 0),
+  );
+  counters.set('deliveriesActive', active);
+  counters.set('claimsHeld', held);
+  counters.set('sessionsPooled', pool.idle);
+}, 1000);
+
+function endAttempts(): void {
+  resolver.close();
+  transport.close();
+}
+
+/** Takes nothing new, lets what is under way finish within the time, gives back what waits, and lets the thread end. */
+async function drain(within: number): Promise<void> {
+  const deadline = AbortSignal.timeout(within);
+  deadline.addEventListener('abort', endAttempts, { once: true });
+  await Promise.all(listeners.map((listener) => listener.drain(deadline)));
+  await scheduler.stop();
+  clearInterval(gauges);
+  pool.close();
+  endAttempts();
+  await spool.close();
+  log.flush();
+  say({ kind: 'drained' });
+  parentPort?.close();
+}
+parentPort?.on('message', (command: RelayCommand) => void drain(command.within));
+if (listeners.length === data.config.listeners.length) reportReady();
