@@ -134,7 +134,7 @@ function parseLimit(text: string): string {
 
 type Shared = { readonly json: boolean; readonly config?: string };
 
-function registerReaders(queue: Command, context: CommandContext): void {
+function registerList(queue: Command, context: CommandContext): void {
   const { terminal } = context;
   queue
     .command('list')
@@ -152,6 +152,10 @@ function registerReaders(queue: Command, context: CommandContext): void {
       const given = Object.fromEntries(Object.entries(filters).filter(([, value]) => value !== undefined));
       await withRelay(config, context, (client) => queueList({ ...given, limit, json }, client, terminal));
     });
+}
+
+function registerReaders(queue: Command, context: CommandContext): void {
+  const { terminal } = context;
   queue
     .command('show')
     .description('one message: its envelope and how each recipient fared so far')
@@ -222,6 +226,7 @@ export function registerQueue(program: Command, context: CommandContext): void {
       'after',
       '\nExit status: 0 done, 1 nothing matched or the relay does not answer, 2 usage or configuration error.',
     );
+  registerList(queue, context);
   registerReaders(queue, context);
   for (const action of ACTIONS) registerAction(queue, action, context);
 }

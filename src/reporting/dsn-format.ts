@@ -2,7 +2,7 @@
  * Renders a notice to the sender as a message ready for the queue: multipart/report (RFC 6522) with a text for people, the
  * delivery status (RFC 3464) and the header or the whole of the original. Foreign text never reaches a header or a boundary.
  */
-import { type Domain, mailboxText } from '../domain/address.ts';
+import { mailboxText } from '../domain/address.ts';
 import type { Instant, NonEmpty } from '../domain/basics.ts';
 import type { Config } from '../domain/config.ts';
 import type { Envelope, QueueId } from '../domain/envelope.ts';
@@ -141,7 +141,7 @@ export function renderNotice(facts: DsnFacts): NewMessage | null {
   if (reversePath === null) return null;
   const original = originalPart(facts);
   const returned = original === null ? 'nothing' : returnsWhole(facts) ? 'message' : 'headers';
-  const text = textPart(noticeText({ ...facts, hostname: facts.config.hostname satisfies Domain }, returned));
+  const text = textPart(noticeText({ ...facts, hostname: facts.config.hostname }, returned));
   const status = statusPart(facts);
   const to = mailboxText(reversePath);
   const wire = assemble(facts, to, original === null ? [text, status] : [text, status, original]);

@@ -5,7 +5,7 @@
 import { type Instant, isNonEmpty, type NonEmpty } from '../domain/basics.ts';
 import type { Envelope, NotifyOn, Recipient } from '../domain/envelope.ts';
 import type { DeliveryFailure, DeliveryOutcome, SmtpReply } from '../domain/outcome.ts';
-import type { Claim, RecipientSettlement } from '../domain/queue.ts';
+import type { Claim, ClaimedRecipient, RecipientSettlement } from '../domain/queue.ts';
 
 /** A recipient a notice reports as failed or delayed. */
 export type TroubledRecipient = {
@@ -48,44 +48,56 @@ export function mayNotify(event: NotifyOn, envelope: Envelope, recipient: Recipi
   return recipient.notify === null ? event !== 'success' : recipient.notify.includes(event);
 }
 
+/** Recipients sorted by the notice they belong to. */
+type Sorted = {
+  readonly failed: TroubledRecipient[];
+  readonly delayed: TroubledRecipient[];
+  readonly relayed: RelayedRecipient[];
+};
+
+function sortRecipient(claimed: ClaimedRecipient, settlement: RecipientSettlement, facts: NoticeFacts): Partial<Sorted> {
+  const { recipient, attempts } = claimed;
+  const tell = (event: NotifyOn): boolean => mayNotify(event, facts.claim.envelope, recipient);
+  switch (settlement.becomes) {
+    case 'bounced':
+    case 'expired': {
+      const expired = settlement.becomes === 'expired';
+      return tell('failure') ? { failed: [{ recipient, failure: settlement.failure, attempts, expired }] } : {};
+    }
+    case 'queued': {
+      const due = settlement.delayNoticeSent && !claimed.delayNoticeSent;
+      return due && tell('delay') ? { delayed: [{ recipient, failure: settlement.failure, attempts, expired: false }] } : {};
+    }
+    case 'delivered': {
+      const outcome = facts.outcomes.get(settlement.number);
+      if (outcome?.kind !== 'delivered' || outcome.relayedDsn || !tell('success')) return {};
+      return { relayed: [{ recipient, reply: outcome.reply, mx: facts.mx, ip: facts.ip }] };
+    }
+  }
+}
+
+/** The usual case, found out without looking further: all delivered, and no one asked to hear of that. */
+const isSilent = ({ claim, settled }: NoticeFacts): boolean =>
+  settled.every(({ becomes }) => becomes === 'delivered') && claim.recipients.every(({ recipient }) => recipient.notify === null);
+
 /**
  * The notices due for a claim, at most one of each kind. A delay notice is due where the settlement sets `delayNoticeSent`
  * for the first time, so it is sent once.
  */
 export function planNotices(facts: NoticeFacts): readonly Notice[] {
-  const { envelope } = facts.claim;
-  if (envelope.reversePath === null || envelope.origin.kind === 'notice') return [];
-  const failed: TroubledRecipient[] = [];
-  const delayed: TroubledRecipient[] = [];
-  const relayed: RelayedRecipient[] = [];
+  const { envelope, recipients } = facts.claim;
+  if (envelope.reversePath === null || envelope.origin.kind === 'notice' || isSilent(facts)) return [];
+  const sorted: Sorted = { failed: [], delayed: [], relayed: [] };
+  const byNumber = new Map(recipients.map((claimed) => [claimed.number, claimed]));
   for (const settlement of facts.settled) {
-    const claimed = facts.claim.recipients.find(({ number }) => number === settlement.number);
+    const claimed = byNumber.get(settlement.number);
     if (claimed === undefined) continue;
-    const { recipient, attempts } = claimed;
-    switch (settlement.becomes) {
-      case 'bounced':
-      case 'expired': {
-        const expired = settlement.becomes === 'expired';
-        if (mayNotify('failure', envelope, recipient)) failed.push({ recipient, failure: settlement.failure, attempts, expired });
-        break;
-      }
-      case 'queued': {
-        const due = settlement.delayNoticeSent && !claimed.delayNoticeSent;
-        if (due && mayNotify('delay', envelope, recipient)) {
-          delayed.push({ recipient, failure: settlement.failure, attempts, expired: false });
-        }
-        break;
-      }
-      case 'delivered': {
-        const outcome = facts.outcomes.get(settlement.number);
-        if (outcome?.kind !== 'delivered' || outcome.relayedDsn) break;
-        if (mayNotify('success', envelope, recipient)) {
-          relayed.push({ recipient, reply: outcome.reply, mx: facts.mx, ip: facts.ip });
-        }
-        break;
-      }
-    }
+    const { failed = [], delayed = [], relayed = [] } = sortRecipient(claimed, settlement, facts);
+    sorted.failed.push(...failed);
+    sorted.delayed.push(...delayed);
+    sorted.relayed.push(...relayed);
   }
+  const { failed, delayed, relayed } = sorted;
   const notices: Notice[] = [];
   if (isNonEmpty(failed)) notices.push({ kind: 'failure', recipients: failed });
   if (isNonEmpty(delayed)) notices.push({ kind: 'delay', recipients: delayed, willRetryUntil: facts.willRetryUntil });
