@@ -122,7 +122,7 @@ async function withDns(run: (setting: Setting) => Promise<void>): Promise<void> 
     dnssec: 'auto',
     clock: steady,
     randomInt,
-    limits: { tryTimeout: 500, rounds: 1 },
+    limits: { tryTimeout: 2_000, rounds: 1 },
   });
   const ownAddresses = new Set(['192.0.2.25', '2001:db8::25']);
   try {

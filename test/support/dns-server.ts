@@ -17,7 +17,7 @@ export type TestDnsServer = AsyncDisposable & {
 };
 
 const PIECE_DELAY = 10;
-const SLOW = 150;
+const SLOW = 1_000;
 
 function parse(bytes: Buffer, from: { transport: 'udp' | 'tcp'; sourcePort: number }): SeenQuery | null {
   const query = packet.decode(bytes);

@@ -37,7 +37,7 @@ export type Misbehaviour =
   | 'partial'
   /** Absence without an SOA. */
   | 'no-soa'
-  /** Answers after 150 ms. */
+  /** Answers after a second. */
   | 'slow';
 
 /** What a name has. */
