@@ -204,7 +204,7 @@ test('a large body goes to a file, in order and complete; a small one is one exa
   const [large, small] = relay.stored;
   assert.equal(large?.body.kind, 'file');
   assert.ok(large?.wire.toString().endsWith(`\r\nA: b\r\n\r\n${lines}`));
-  assert.equal(large?.envelope.sizeBytes, `A: b\r\n\r\n${lines.replaceAll('\r\n..', '\r\n.')}`.length);
+  assert.equal(large?.envelope.sizeBytes, `A: b\r\n\r\n${lines}`.replaceAll('\r\n..', '\r\n.').length);
   assert.equal(
     small?.body.kind === 'memory' && small.body.wire.byteLength,
     small?.body.kind === 'memory' && small.body.wire.buffer.byteLength,
@@ -216,10 +216,7 @@ test('a large body goes to a file, in order and complete; a small one is one exa
 test('beyond the size limit: read to the end, then 552, and nothing is left behind', async () => {
   const relay = await openListener({ limits: { messageSizeBytes: 200_000 } });
   const client = await introduced(relay.port);
-  const reply = await sendMessage(
-    client,
-    `A: b\r\n\r\n${'x'.repeat(78)}\r\n`.repeat(1) + `${'y'.repeat(78)}\r\n`.repeat(3000) + '.\r\n',
-  );
+  const reply = await sendMessage(client, `A: b\r\n\r\n${`${'y'.repeat(78)}\r\n`.repeat(3000)}.\r\n`);
   assert.equal(reply, '552 5.3.4 Message size exceeds the limit');
   assert.match(await client.command('NOOP'), /^250/);
   assert.equal(relay.stored.length, 0);
