@@ -50,6 +50,7 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   const log = openLog({ ...config.log, ...options.log, clock, base: {} }, openLineWriter(1));
   using shutdown = openShutdown({
     source: process,
+    clock,
     deadline: FORCE_AFTER,
     forceEnd: (reason) => {
       log.error('relay.forced', { text: `ended before all sessions were over: ${reason}` });

@@ -1,7 +1,8 @@
 /**
  * Signals of the process as one AbortSignal: the first SIGTERM or SIGINT asks everybody to finish, a second one or the deadline ends at once.
+ * A signal that comes right behind the first is the same wish told twice (npm and a terminal both pass Ctrl-C on).
  */
-import type { Milliseconds } from '../domain/basics.ts';
+import type { Clock, Milliseconds } from '../domain/basics.ts';
 
 /** Signals that stop the relay. */
 export type StopSignal = 'SIGTERM' | 'SIGINT';
@@ -18,6 +19,7 @@ export type SignalSource = {
 /** How stopping is done. */
 export type ShutdownOptions = {
   readonly source: SignalSource;
+  readonly clock: Pick<Clock, 'monotonic'>;
   /** From the first signal on. */
   readonly deadline: Milliseconds;
   /** Ends the process; called at most once. */
@@ -34,13 +36,16 @@ export type Shutdown = Disposable & {
   stop(reason: string): void;
 };
 
+/** Signals closer together than this are one. */
+const SAME_WISH: Milliseconds = 1000;
 const STOPPING: readonly StopSignal[] = ['SIGTERM', 'SIGINT'];
 
 /** Listens to signals until disposed of. The deadline's timer keeps no process alive. */
-export function openShutdown({ source, deadline, forceEnd, onReload }: ShutdownOptions): Shutdown {
+export function openShutdown({ source, clock, deadline, forceEnd, onReload }: ShutdownOptions): Shutdown {
   const controller = new AbortController();
   let timer: NodeJS.Timeout | null = null;
   let forced = false;
+  let stoppedAt = 0;
   const force = (reason: ForcedEnd): void => {
     if (forced) return;
     forced = true;
@@ -48,12 +53,15 @@ export function openShutdown({ source, deadline, forceEnd, onReload }: ShutdownO
   };
   const stop = (reason: string): void => {
     if (controller.signal.aborted) return;
+    stoppedAt = clock.monotonic();
     timer = setTimeout(() => force('deadline'), deadline).unref();
     controller.abort(reason);
   };
-  const listeners = new Map(
-    STOPPING.map((name) => [name, (): void => (controller.signal.aborted ? force('second-signal') : stop(name))] as const),
-  );
+  const hear = (name: StopSignal): void => {
+    if (!controller.signal.aborted) stop(name);
+    else if (clock.monotonic() - stoppedAt >= SAME_WISH) force('second-signal');
+  };
+  const listeners = new Map(STOPPING.map((name) => [name, (): void => hear(name)] as const));
   for (const [name, listener] of listeners) source.on(name, listener);
   source.on('SIGHUP', onReload);
   return {

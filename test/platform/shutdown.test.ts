@@ -2,14 +2,17 @@ import { strict as assert } from 'node:assert';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
 import { openShutdown } from '../../src/platform/shutdown.ts';
+import { testClock } from '../support/clock.ts';
 
 function scene(deadline = 60_000) {
   const source = new EventEmitter();
   const forced: string[] = [];
   let reloads = 0;
   const ended = Promise.withResolvers<string>();
+  const clock = testClock();
   const shutdown = openShutdown({
     source,
+    clock,
     deadline,
     forceEnd: (reason) => {
       forced.push(reason);
@@ -19,15 +22,17 @@ function scene(deadline = 60_000) {
       reloads += 1;
     },
   });
-  return { source, forced, shutdown, ended: ended.promise, reloads: () => reloads };
+  return { source, clock, forced, shutdown, ended: ended.promise, reloads: () => reloads };
 }
 
 test('the first signal asks, the second ends, a third says nothing new', () => {
-  const { source, forced, shutdown } = scene();
+  const { source, clock, forced, shutdown } = scene();
   assert.equal(shutdown.signal.aborted, false);
   source.emit('SIGTERM');
   assert.equal(shutdown.signal.reason, 'SIGTERM');
-  assert.deepEqual(forced, []);
+  source.emit('SIGTERM');
+  assert.deepEqual(forced, [], 'right behind the first it is the same wish');
+  clock.advance(1000);
   source.emit('SIGINT');
   source.emit('SIGTERM');
   assert.deepEqual(forced, ['second-signal']);
