@@ -25,6 +25,8 @@ export type Effects = {
   files: string[];
   hostChanges: HostMemoryChange[];
   events: SpoolEvent[];
+  /** The destination at whose rows the store failed, null where it did not. */
+  stumbledOver: Domain | null;
 };
 
 /** The spool thread's whole state. */
@@ -39,7 +41,7 @@ export type QueueState = {
   effects: Effects;
 };
 
-const noEffects = (): Effects => ({ leased: [], ended: [], files: [], hostChanges: [], events: [] });
+const noEffects = (): Effects => ({ leased: [], ended: [], files: [], hostChanges: [], events: [], stumbledOver: null });
 
 /** The state over an opened store. Reads what is due by destination: one walk over a covering index. */
 export function createQueueState(parts: Pick<QueueState, 'store' | 'bodies' | 'clock'>): QueueState {

@@ -14,8 +14,6 @@ import type { BodyRow, ClaimedMessage, LeasableRecipient, MatchedRecipient } fro
 
 /** Octets of bodies in one answer, the last one may exceed it: the rest waits for the next poll. */
 const BYTES_PER_ANSWER = 8 * 1024 * 1024;
-/** A destination whose rows cannot be read is left alone for so long. */
-const UNREADABLE_PAUSE: Milliseconds = 300_000;
 const UNREADABLE_BODY: BodyRow = { kind: 'bytes', wire: new Uint8Array(), checksum: 0 };
 /** Rows looked at by one claimMatching. */
 const MATCHING_ROWS = 1000;
@@ -71,11 +69,9 @@ function claimTurn(state: QueueState, domain: Domain, turn: Turn): PostedClaim[]
     }
     state.due.reset(domain, state.store.nextDue(domain));
   } catch (error) {
-    const fault = state.store.faultOf(error);
-    if (fault.kind === 'storage') throw error;
-    // The others go on; nothing is promised for this one, so nothing is lost by looking again later.
-    state.due.setDown(domain, after(now, UNREADABLE_PAUSE));
-    state.effects.events.push({ kind: 'unreadable', detail: `${domain}: ${fault.problem.detail}` });
+    // Whoever rolls this transaction back learns which destination to leave out of the next one.
+    state.effects.stumbledOver = domain;
+    throw error;
   }
   return claims;
 }
