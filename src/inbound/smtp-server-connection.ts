@@ -10,6 +10,7 @@ import type { Milliseconds } from '../domain/basics.ts';
 import type { ListenerConfig } from '../domain/config.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
 import type { InboundContext } from './context.ts';
+import { Outbox, whenTaken } from './outbox.ts';
 import { judgePatience } from './patience-policy.ts';
 import { type MessageSource, Reception } from './receive.ts';
 import { REPLIES, replyLine } from './reply-table.ts';
@@ -38,7 +39,7 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
   readonly #dialogue: Dialogue;
   readonly #began: Milliseconds;
   #phase: Phase;
-  #outbox = '';
+  readonly #outbox = new Outbox();
   #draining = false;
   #handshakeFailed = false;
   /** The socket to cut: the TLS socket while it shakes hands on top of `_socket`. */
@@ -201,23 +202,17 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
     plain.once('close', this.#wiring.release);
   }
 
-  /** Replies are gathered while commands are at hand, and written in one piece. */
   #say(text: string): void {
-    this.#outbox += text;
+    this.#outbox.add(text);
   }
 
   flush(): void {
-    const text = this.#outbox;
-    if (text === '') return;
-    this.#outbox = '';
     // During a handshake `_socket` is still the plain one: nothing may go there.
-    if (!this._upgrading && this._socket.writable) this._socket.write(text, 'latin1');
+    this.#outbox.flush(this._upgrading ? null : this._socket);
   }
 
   whenTaken(next: () => void): void {
-    const socket = this._socket;
-    if (!socket.writableNeedDrain || socket.destroyed) return next();
-    socket.once('drain', next);
+    whenTaken(this._socket, next);
   }
 
   /** smtp-server's own replies (there is hardly a case left): as they are, without its enhanced codes. */
