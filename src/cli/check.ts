@@ -1,14 +1,16 @@
 /**
  * `postern check`: everything that is wrong with a configuration, or in short what it says. Starts nothing.
  */
-import { closeSync, openSync } from 'node:fs';
 import { endpointText } from '../config/address-format.ts';
 import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
-import { type Loaded, loadConfig, thisMachine } from '../config/load-config.ts';
+import { type Loaded, loadConfig, readBounded, thisMachine } from '../config/load-config.ts';
 import { nextHopText } from '../config/next-hop-format.ts';
 import { formatSize } from '../config/size-format.ts';
 import type { Config } from '../domain/config.ts';
 import { domainPatternText, type OutboundConnector } from '../domain/connector.ts';
+
+/** Chains are short. */
+const LARGEST_PEM = 1_048_576;
 
 /** What the command line said. */
 export type CheckOptions = {
@@ -37,23 +39,14 @@ function print({ file, issues, summary }: Finding, { json }: CheckOptions, out: 
   else out.write(`${[...issues.map(formatIssue), ...(summary === '' ? [] : [summary])].join('\n')}\n`);
 }
 
-/** Certificates and keys that are named but cannot be opened. */
+/** Certificates and keys that are named but cannot be read. */
 function checkFiles({ config, issueAt }: Loaded): readonly ConfigIssue[] {
   return config.certificates.flatMap((files, index) =>
     (['cert', 'key'] as const).flatMap((kind) => {
-      const problem = openingProblem(files[kind]);
-      return problem === null ? [] : [issueAt(['certificates', index, kind], `cannot read ${files[kind]}: ${problem}`)];
+      const text = readBounded(files[kind], LARGEST_PEM);
+      return text.ok ? [] : [issueAt(['certificates', index, kind], `cannot read ${files[kind]}: ${text.error}`)];
     }),
   );
-}
-
-function openingProblem(path: string): string | null {
-  try {
-    closeSync(openSync(path, 'r'));
-    return null;
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'ENOENT' ? 'no such file' : 'it cannot be opened';
-  }
 }
 
 function summarize({ file, config }: Loaded): string {

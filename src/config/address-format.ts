@@ -1,7 +1,7 @@
 /**
  * IP addresses, networks and endpoints as the configuration writes them, made canonical (RFC 5952 as node:net prints it).
  */
-import { BlockList, isIP, SocketAddress } from 'node:net';
+import { isIP, SocketAddress } from 'node:net';
 import { ok, type Result } from '../domain/basics.ts';
 import type { AddressRange } from '../domain/connector.ts';
 import { type Refusal, refuse } from './refusal.ts';
@@ -75,14 +75,18 @@ export function parseRange(text: string): Result<AddressRange, Refusal> {
   return refuse('has bits set after its prefix', `the network is ${rangeText(network)}, the single address ${address.address}`);
 }
 
-/** True where some address lies in both ranges. */
-export function rangesOverlap(left: AddressRange, right: AddressRange): boolean {
-  if (left.family !== right.family) return false;
-  const [wide, narrow] = left.prefix <= right.prefix ? [left, right] : [right, left];
-  const list = new BlockList();
-  list.addSubnet(wide.address, wide.prefix, wide.family);
-  return list.check(narrow.address, narrow.family);
+/** The first and the last address of a range as numbers, so that many can be compared. */
+export type Span = { readonly family: 'ipv4' | 'ipv6'; readonly first: bigint; readonly last: bigint };
+
+/** The span of the range. */
+export function spanOf({ family, address, prefix }: AddressRange): Span {
+  const first = bitsOf({ family, address });
+  return { family, first, last: first + (1n << BigInt((family === 'ipv4' ? 32 : 128) - prefix)) - 1n };
 }
+
+/** True where some address lies in both. */
+export const spansMeet = (left: Span, right: Span): boolean =>
+  left.family === right.family && left.first <= right.last && right.first <= left.last;
 
 /** True for 127.0.0.0/8 and ::1. */
 export const isLoopback = (host: string): boolean => host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));

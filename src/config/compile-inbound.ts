@@ -1,16 +1,17 @@
 /**
  * Checks on who may hand us mail: nothing here may make an open relay, and nothing may demand what cannot be. Pure.
  */
-import type { AddressRange, DomainPattern } from '../domain/connector.ts';
-import { isLoopback, parseEndpoint, parseRange, rangesOverlap } from './address-format.ts';
+import type { DomainPattern } from '../domain/connector.ts';
+import { isLoopback, parseEndpoint, parseRange, type Span, spanOf, spansMeet } from './address-format.ts';
 import type { Path } from './path-format.ts';
 import { covers, parseDomainPattern } from './pattern-format.ts';
+import { MOST_CONNECTORS } from './schema-values.ts';
 import { type Draft, errorAt, errorAtKey, field, type Item, items, shownAt, type Tree, texts, warningAt } from './tree.ts';
 
-const ranges = (value: unknown, ...path: Path): readonly AddressRange[] =>
+const ranges = (value: unknown, ...path: Path): readonly Span[] =>
   texts(value, ...path).flatMap((text) => {
     const range = parseRange(text);
-    return range.ok ? [range.value] : [];
+    return range.ok ? [spanOf(range.value)] : [];
   });
 
 const patterns = (value: unknown, ...path: Path): readonly DomainPattern[] =>
@@ -43,8 +44,8 @@ function openRanges(value: unknown, path: Path): readonly Draft[] {
   });
 }
 
-const disjoint = (left: readonly AddressRange[], right: readonly AddressRange[]): boolean =>
-  left.length > 0 && right.length > 0 && !left.some((one) => right.some((other) => rangesOverlap(one, other)));
+const disjoint = (left: readonly Span[], right: readonly Span[]): boolean =>
+  left.length > 0 && right.length > 0 && !left.some((one) => right.some((other) => spansMeet(one, other)));
 
 function checkRequire({ path, value }: Item): readonly Draft[] {
   const onlyByAddress =
@@ -55,16 +56,20 @@ function checkRequire({ path, value }: Item): readonly Draft[] {
 
 /** Two that are about the same sender domain and demand addresses of which none satisfies both. */
 function checkContradictions(connectors: readonly Item[], tree: Tree): readonly Draft[] {
-  const enabled = connectors.filter(({ value }) => field(value, 'enabled') !== false);
+  const enabled = connectors
+    .slice(0, MOST_CONNECTORS)
+    .filter(({ value }) => field(value, 'enabled') !== false)
+    .map(({ path, value }) => ({
+      path,
+      required: ranges(value, 'require', 'addresses'),
+      senders: patterns(value, 'match', 'senderDomains'),
+    }))
+    .filter(({ required, senders }) => required.length > 0 && senders.length > 0);
   return enabled.flatMap((later, index) => {
-    const required = ranges(later.value, 'require', 'addresses');
-    const senders = patterns(later.value, 'match', 'senderDomains');
     const rival = enabled
-      .slice(0, required.length === 0 ? 0 : index)
-      .filter((earlier) => disjoint(required, ranges(earlier.value, 'require', 'addresses')))
-      .find((earlier) =>
-        patterns(earlier.value, 'match', 'senderDomains').some((pattern) => senders.some((sender) => meet(pattern, sender))),
-      );
+      .slice(0, index)
+      .filter(({ senders }) => senders.some((one) => later.senders.some((other) => covers(one, other) || covers(other, one))))
+      .find(({ required }) => disjoint(required, later.required));
     if (rival === undefined) return [];
     const name = shownAt(tree, [...rival.path, 'name']);
     return [
@@ -75,8 +80,6 @@ function checkContradictions(connectors: readonly Item[], tree: Tree): readonly 
     ];
   });
 }
-
-const meet = (left: DomainPattern, right: DomainPattern): boolean => covers(left, right) || covers(right, left);
 
 function checkAccepted(tree: Tree, connectors: readonly Item[]): readonly Draft[] {
   const open = items(tree.root, 'acceptedDomains').filter(({ value }) => value === '*');

@@ -4,9 +4,10 @@
 import type { DomainPattern } from '../domain/connector.ts';
 import { RUNGS } from '../domain/tls.ts';
 import type { Path } from './path-format.ts';
-import { covers } from './pattern-format.ts';
+import { coverOf, covers } from './pattern-format.ts';
 import type { OutboundDocument } from './schema.ts';
 import { outboundConnectorSchema } from './schema-outbound.ts';
+import { MOST_CONNECTORS } from './schema-values.ts';
 import { type Draft, errorAt, errorAtKey, field, type Item, items, shownAt, type Tree, texts, warningAt } from './tree.ts';
 
 /** The implicit last connector. */
@@ -71,7 +72,12 @@ function checkName({ path, value }: Item): readonly Draft[] {
   return reserved ? [errorAt([...path, 'name'], message)] : [];
 }
 
-type Parsed = { readonly path: Path; readonly connector: OutboundDocument };
+type Parsed = {
+  readonly path: Path;
+  readonly match: OutboundDocument['match'];
+  /** Whether it takes all recipients of a pattern. */
+  readonly takes: (pattern: DomainPattern) => boolean;
+};
 
 /** True where mail that `later` matches by sender and origin is matched by `earlier`, too. */
 function coversOrigin(earlier: OutboundDocument['match'], later: OutboundDocument['match']): boolean {
@@ -83,19 +89,20 @@ function coversOrigin(earlier: OutboundDocument['match'], later: OutboundDocumen
 }
 
 const EVERY_DOMAIN: readonly DomainPattern[] = [{ kind: 'any' }];
-const recipients = ({ connector }: Parsed): readonly DomainPattern[] => connector.match.recipientDomains ?? EVERY_DOMAIN;
+const recipients = (match: OutboundDocument['match']): readonly DomainPattern[] => match.recipientDomains ?? EVERY_DOMAIN;
 
 /** Connectors whose every recipient domain is taken by ones above, for mail of any sender and origin that they match. */
 function checkCoverage(tree: Tree): readonly Draft[] {
-  const enabled = items(tree.root, 'outbound').flatMap(({ path, value }): readonly Parsed[] => {
-    const parsed = outboundConnectorSchema.safeParse(value);
-    return parsed.success && parsed.data.enabled ? [{ path, connector: parsed.data }] : [];
-  });
+  const enabled = items(tree.root, 'outbound')
+    .slice(0, MOST_CONNECTORS)
+    .flatMap(({ path, value }): readonly Parsed[] => {
+      const parsed = outboundConnectorSchema.safeParse(value);
+      if (!parsed.success || !parsed.data.enabled) return [];
+      return [{ path, match: parsed.data.match, takes: coverOf(recipients(parsed.data.match)) }];
+    });
   return enabled.flatMap((later, index) => {
-    const above = enabled.slice(0, index).filter((earlier) => coversOrigin(earlier.connector.match, later.connector.match));
-    const takers = recipients(later).map((narrow) =>
-      above.find((earlier) => recipients(earlier).some((wide) => covers(wide, narrow))),
-    );
+    const above = enabled.slice(0, index).filter((earlier) => coversOrigin(earlier.match, later.match));
+    const takers = recipients(later.match).map((pattern) => above.find((earlier) => earlier.takes(pattern)));
     if (takers.some((taker) => taker === undefined)) return [];
     const names = [...new Set(takers.flatMap((taker) => (taker === undefined ? [] : [shownAt(tree, [...taker.path, 'name'])])))];
     return [warningAt(later.path, `can never match: all it is for is taken by ${names.join(' and ')} above it`)];

@@ -3,7 +3,7 @@
  */
 import { parseAddressLiteral, parseDomain } from '../domain/address.ts';
 import { ok, type Result } from '../domain/basics.ts';
-import type { DomainPattern } from '../domain/connector.ts';
+import { type DomainPattern, domainPatternText } from '../domain/connector.ts';
 import { type Refusal, refuse } from './refusal.ts';
 
 const FORMS = 'write it like example.org, "*.example.org" (everything below it) or "*"';
@@ -39,4 +39,19 @@ export function covers(wide: DomainPattern, narrow: DomainPattern): boolean {
       if (narrow.kind === 'any') return false;
       return narrow.domain.endsWith(`.${wide.domain}`) || (narrow.kind === 'below' && narrow.domain === wide.domain);
   }
+}
+
+/** The same question for a whole list, asked often: whether one of `patterns` covers a pattern. */
+export function coverOf(patterns: readonly DomainPattern[]): (narrow: DomainPattern) => boolean {
+  if (patterns.some(({ kind }) => kind === 'any')) return () => true;
+  const known = new Set(patterns.map(domainPatternText));
+  return (narrow) =>
+    narrow.kind !== 'any' &&
+    (known.has(domainPatternText(narrow)) || parents(narrow.domain).some((parent) => known.has(`*.${parent}`)));
+}
+
+/** The domains that the domain lies below, the longest first. */
+function parents(domain: string): readonly string[] {
+  const dot = domain.indexOf('.');
+  return dot === -1 || domain.startsWith('[') ? [] : [domain.slice(dot + 1), ...parents(domain.slice(dot + 1))];
 }

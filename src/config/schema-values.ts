@@ -31,6 +31,9 @@ function settle<T>(result: Result<T, Refusal>, context: z.RefinementCtx, input: 
 /** Smallest and largest value allowed. */
 export type Bounds = { readonly min: number; readonly max: number };
 
+/** Checks compare connectors pair by pair. */
+export const MOST_CONNECTORS = 5_000;
+
 const SECOND = 1_000;
 const DAY = 86_400_000;
 /** A deadline: at least a second, at most what a timer can hold. */

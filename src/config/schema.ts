@@ -15,7 +15,7 @@ import {
   reportsSchema,
   resolverSchema,
 } from './schema-service.ts';
-import { domain, domainPattern, some, workers } from './schema-values.ts';
+import { domain, domainPattern, MOST_CONNECTORS, some, workers } from './schema-values.ts';
 
 /** The whole document. */
 export const configSchema = z.strictObject({
@@ -27,7 +27,11 @@ export const configSchema = z.strictObject({
     .describe('shown to clients; the first is the default, SNI picks by name; by default a self-signed one is made'),
   acceptedDomains: z.array(domainPattern()).default([]).describe('domains we take mail for from anyone'),
   tls: tlsSchema.prefault({}).describe('how TLS is spoken'),
-  inbound: z.array(inboundConnectorSchema).default([]).describe('connectors: on what terms a peer may hand us mail'),
+  inbound: z
+    .array(inboundConnectorSchema)
+    .max(MOST_CONNECTORS)
+    .default([])
+    .describe('connectors: on what terms a peer may hand us mail'),
   users: z.array(userSchema).default([]).describe('who may log in'),
   outbound: z
     .array(outboundConnectorSchema)

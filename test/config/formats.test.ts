@@ -9,13 +9,14 @@ import {
   isLoopback,
   parseEndpoint,
   parseRange,
-  rangesOverlap,
   rangeText,
+  spanOf,
+  spansMeet,
 } from '../../src/config/address-format.ts';
 import { formatDuration, parseDuration } from '../../src/config/duration-format.ts';
 import { nextHopText, parseNextHop } from '../../src/config/next-hop-format.ts';
 import { formatPath, quoted } from '../../src/config/path-format.ts';
-import { covers, parseDomainPattern } from '../../src/config/pattern-format.ts';
+import { coverOf, covers, parseDomainPattern } from '../../src/config/pattern-format.ts';
 import { formatSize, parseSize } from '../../src/config/size-format.ts';
 import { editDistance, nearest } from '../../src/config/suggestion.ts';
 import { ok } from '../../src/domain/basics.ts';
@@ -115,7 +116,7 @@ test('the network named for an IPv6 address with host bits is one that is accept
       const result = parseRange(`${address}/${prefix}`);
       if (result.ok || result.error.right === null) return;
       const network = /the network is (\S+),/.exec(result.error.right)?.[1];
-      if (network !== undefined) assert.ok(rangesOverlap(range(network), range(address)));
+      if (network !== undefined) assert.ok(spansMeet(spanOf(range(network)), spanOf(range(address))));
     }),
   );
 });
@@ -130,7 +131,7 @@ const overlaps: readonly [left: string, right: string, overlap: boolean][] = [
 ];
 for (const [left, right, overlap] of overlaps) {
   test(`${left} and ${right} ${overlap ? 'meet' : 'are apart'}`, () =>
-    assert.equal(rangesOverlap(range(left), range(right)), overlap));
+    assert.equal(spansMeet(spanOf(range(left)), spanOf(range(right))), overlap));
 }
 
 test('endpoints are canonical', () => {
@@ -204,6 +205,7 @@ test('a pattern that covers another matches whatever the other matches', () => {
       if (covers(wide.value, narrow.value) && matchesDomain(narrow.value, domain.value.domain)) {
         assert.ok(matchesDomain(wide.value, domain.value.domain));
       }
+      assert.equal(coverOf([wide.value])(narrow.value), covers(wide.value, narrow.value));
     }),
   );
 });
