@@ -222,7 +222,7 @@ test('the farm: one address each, the same port, facts as JSON lines, all gone a
   assert.equal(JSON.parse(lines[0] ?? '').behaviour, 'tls13');
   assert.match(labTable(lab.entries), /127\.77\.0\.1:25871 +tls13\n/);
   assert.match(connectorYaml(lab.entries, 'encrypt'), /recipientDomains: \[tls13\.lab\.test\] }\n.*\[127\.77\.0\.1\]:25871/);
-  assert.match(connectorYaml(lab.entries, 'encrypt'), /tls: implicit }\n {4}tls: { mode: encrypt }/);
+  assert.match(connectorYaml(lab.entries, 'encrypt'), / {2}# - name: lab-implicit-tls\n(.*\n){2} {2}# {3}tls: { mode: encrypt }/);
   await lab.stop();
   await client.expectClose();
   await assert.rejects(connectClient({ address: '127.77.0.1', port: 25_871 }), { code: 'ECONNREFUSED' });

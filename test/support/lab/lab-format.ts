@@ -28,16 +28,20 @@ export const labDocument = (entries: readonly LabEntry[]): unknown => ({
   }),
 });
 
-/** Outbound connectors, one per behaviour, for mail to `anyone@NAME.lab.test`. */
+/**
+ * Outbound connectors, one per behaviour, for mail to `anyone@NAME.lab.test`. Those that need `tls: implicit` are commented out:
+ * a relay without that route refuses the whole file.
+ */
 export function connectorYaml(entries: readonly LabEntry[], mode: 'opportunistic' | 'encrypt'): string {
   const connectors = entries.map((entry) => {
-    const implicit = behaviourOf(entry.behaviour).tls.start === 'implicit' ? ', tls: implicit' : '';
-    return [
-      `  - name: lab-${entry.behaviour}`,
-      `    match: { recipientDomains: [${domainOf(entry)}] }`,
-      `    route: { kind: smarthost, hosts: ["[${entry.address}]:${entry.port}"]${implicit} }`,
-      `    tls: { mode: ${mode} }`,
-    ].join('\n');
+    const implicit = behaviourOf(entry.behaviour).tls.start === 'implicit';
+    const lines = [
+      `- name: lab-${entry.behaviour}`,
+      `  match: { recipientDomains: [${domainOf(entry)}] }`,
+      `  route: { kind: smarthost, hosts: ["[${entry.address}]:${entry.port}"]${implicit ? ', tls: implicit' : ''} }`,
+      `  tls: { mode: ${mode} }`,
+    ];
+    return lines.map((line) => `  ${implicit ? '# ' : ''}${line}`).join('\n');
   });
   return `outbound:\n${connectors.join('\n')}\n`;
 }
