@@ -28,8 +28,11 @@ export const reversePathText = (path: ReversePath): string => (path === null ? '
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
 /** domainToASCII reads digits-and-dots as an IPv4 address (`1.2.3` becomes `1.2.0.3`): such a name is no domain at all. */
 const NUMERIC_TAIL = /(^|\.)(\d+|0x[0-9a-f]*)$/i;
-/** Characters domainToASCII would map, drop or treat as a URL's end; none belongs in a domain an SMTP client sends. */
-const FORBIDDEN = /[\x00-\x20\x7f"#%/:<>?@[\\\]^`{|}\u00ad\u3002\uff0e\uff61]/;
+/**
+ * Characters domainToASCII would map, drop or treat as a URL's end; none belongs in a domain an SMTP client sends. Invisible ones
+ * above all: two names that look and print alike must not become one.
+ */
+const FORBIDDEN = /[\x00-\x20\x7f"#%/:<>?@[\\\]^`{|}\u3002\uff0e\uff61\p{Default_Ignorable_Code_Point}\p{C}\p{Z}]/u;
 
 /**
  * The canonical domain of a name in A- or U-labels, at most 253 octets; one trailing dot is taken off.
