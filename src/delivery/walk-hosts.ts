@@ -159,7 +159,10 @@ export class HostWalk {
     const fallbacks: TlsAttempt[] = [];
     for (let rung: Rung = start.kind === 'tls' ? start.rung : 'plaintext'; ; ) {
       const session = await this.#open(target, rung);
-      if (session.ok) return { kind: 'door', door: this.#door(target, session.value, fallbacks) };
+      if (session.ok) {
+        if (rung !== 'plaintext') this.#tellIfClear(target, rung, session.value);
+        return { kind: 'door', door: this.#door(target, session.value, fallbacks) };
+      }
       this.#shut(target, session.error);
       if (session.error.kind !== 'tls' || rung === 'plaintext') return { kind: 'shut', local: session.error.kind === 'local' };
       const next = nextRung(policy, rung, session.error.failure);
@@ -169,6 +172,18 @@ export class HostWalk {
       if (next.kind === 'unavailable') return { kind: 'shut', local: false };
       rung = next.rung;
     }
+  }
+
+  /** STARTTLS was not to be had, and the same connection goes on in the clear. */
+  #tellIfClear(target: Target, from: TlsRung, { facts }: Session): void {
+    if (facts.tlsFailure === null) return;
+    this.#context.onFallback({
+      ...target.where,
+      connector: this.#approach.connector,
+      from,
+      to: facts.rung,
+      failure: facts.tlsFailure,
+    });
   }
 
   #tell(
