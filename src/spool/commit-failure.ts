@@ -46,8 +46,9 @@ export function afterBreak(loop: Loop, batch: readonly Change[], broken: Broken)
 function fail(loop: Loop, batch: readonly Change[], problem: SpoolProblem): void {
   loop.failing = problem;
   loop.onEvent({ kind: 'failing', problem });
-  refuse(loop, batch, problem);
+  // Health first: whoever hears its refusal already knows better than to ask again.
   tellHealth(loop);
+  refuse(loop, batch, problem);
 }
 
 /** Rolls back and reads the memory again. False where even that fails: recovery will do it on a new handle. */

@@ -41,6 +41,7 @@ export type Loop = GroupCommitParts & {
   inDoubt: QueueId[];
   disk: { readonly freeBytes: number; readonly low: boolean };
   scheduled: boolean;
+  closed: boolean;
   timer: NodeJS.Timeout | null;
   written: { messages: number; bytes: number };
 };

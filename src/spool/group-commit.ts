@@ -41,6 +41,7 @@ export function createGroupCommit(parts: GroupCommitParts): GroupCommit {
     inDoubt: [],
     disk: { freeBytes: 0, low: true },
     scheduled: false,
+    closed: false,
     timer: null,
     written: { ...parts.state.totals },
   };
@@ -65,6 +66,7 @@ export function createGroupCommit(parts: GroupCommitParts): GroupCommit {
     keepHouse: (work) => keepHouse(loop, work),
     close() {
       while (loop.changes.length > 0) turn(loop);
+      loop.closed = true;
       if (loop.timer !== null) clearTimeout(loop.timer);
     },
   };
@@ -106,7 +108,7 @@ function cancel(loop: Loop, client: SpoolClient, op: { readonly id: number; read
 }
 
 function schedule(loop: Loop): void {
-  if (loop.scheduled) return;
+  if (loop.scheduled || loop.closed) return;
   loop.scheduled = true;
   setImmediate(() => turn(loop));
 }
@@ -167,5 +169,7 @@ function arm(loop: Loop): void {
   const mail = loop.parked.length > 0 ? (due.wakes() ?? Number.POSITIVE_INFINITY) - clock.now() : Number.POSITIVE_INFINITY;
   const wait = Math.min(lease, mail);
   if (loop.timer !== null) clearTimeout(loop.timer);
-  loop.timer = wait < 1000 ? setTimeout(() => schedule(loop), Math.max(wait, 1)) : null;
+  // While nothing can be written there is nothing to wake for: the tick looks after that.
+  const soon = wait < 1000 && loop.failing === null && !loop.closed;
+  loop.timer = soon ? setTimeout(() => schedule(loop), Math.max(wait, 1)) : null;
 }

@@ -19,7 +19,7 @@ export const CHANGES = {
     WHERE message_id = ? AND number = ? AND state IN (1, 3)`,
   unleaseAll: 'UPDATE recipients SET state = state & 2, due = ? WHERE state IN (1, 3)',
   leaseDue: `UPDATE recipients SET state = 1, attempts = attempts + 1, fence = ?
-    WHERE message_id = ? AND domain = ? AND state = 0 AND due <= ?`,
+    WHERE message_id = ? AND +domain = ? AND state = 0 AND +due <= ?`,
   leaseOne: 'UPDATE recipients SET state = state | 1, fence = ? WHERE message_id = ? AND number = ? AND state IN (0, 2)',
   hold: 'UPDATE recipients SET state = 2 WHERE message_id = ? AND number = ? AND state = 0',
   quarantine: 'UPDATE recipients SET state = 2, failure = ? WHERE message_id = ? AND state = 0',

@@ -2,7 +2,7 @@
  * Opens the queue file: the lock that keeps a second process out, the settings durability rests on (read back, or no start),
  * the schema. Never reads or copies the file by other means: closing such a descriptor would drop SQLite's own locks (POSIX).
  */
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { accessSync, chmodSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { err, ok, type Result } from '../domain/basics.ts';
@@ -78,7 +78,19 @@ export function openDatabase(path: string): Result<DatabaseSync, SpoolProblem> {
   } catch (error) {
     if (database?.isOpen === true) database.close();
     const problem = problemOf(error);
-    return err({ kind: problem.kind, detail: `${path}: ${problem.detail}` });
+    // SQLite only says that it cannot open its log; the folder knows why.
+    const { kind, detail } = (problem.kind === 'broken' ? unwritable(dirname(path)) : null) ?? problem;
+    return err({ kind, detail: `${path}: ${detail}` });
+  }
+}
+
+/** Why nothing can be written in the folder, null where it can. */
+function unwritable(folder: string): SpoolProblem | null {
+  try {
+    accessSync(folder, constants.W_OK);
+    return null;
+  } catch (error) {
+    return problemOf(error);
   }
 }
 

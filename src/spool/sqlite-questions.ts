@@ -14,7 +14,8 @@ const RECIPIENT = 'number, local_part, domain, notify, original_recipient, attem
 export const QUESTIONS = {
   firstDue: 'SELECT message_id FROM recipients WHERE state = 0 AND domain = ? AND due <= ? ORDER BY due, message_id LIMIT 1',
   nextDue: 'SELECT due FROM recipients WHERE state = 0 AND domain = ? ORDER BY due LIMIT 1',
-  dueRecipients: `SELECT ${RECIPIENT} FROM recipients WHERE message_id = ? AND domain = ? AND state = 0 AND due <= ? ORDER BY number`,
+  // `+` keeps the planner from walking a whole destination by recipients_due: the message is what narrows.
+  dueRecipients: `SELECT ${RECIPIENT} FROM recipients WHERE message_id = ? AND +domain = ? AND state = 0 AND +due <= ? ORDER BY number`,
   recipient: `SELECT ${RECIPIENT} FROM recipients WHERE message_id = ? AND number = ?`,
   fences: 'SELECT max(fence) AS fence, count(*) AS recipients FROM recipients WHERE message_id = ?',
   message: 'SELECT queue_id, envelope, size_bytes, wire_bytes, checksum, body_file, body FROM messages WHERE id = ?',

@@ -5,8 +5,8 @@
 import type { Instant } from '../../src/domain/basics.ts';
 import { connectSpool } from '../../src/spool/sqlite-spool.ts';
 import { startSpoolThread } from '../../src/spool/sqlite-spool-thread.ts';
+import { systemClock } from '../support/clock.ts';
 import { failure, message, settlement } from './messages.ts';
-import { systemClock } from './temp-queue.ts';
 
 const [path = '', round = '0', mode = 'load'] = process.argv.slice(2);
 const say = (line: string): void => void process.stdout.write(`${line}\n`);

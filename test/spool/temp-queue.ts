@@ -3,13 +3,11 @@ import { strict as assert } from 'node:assert';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Clock, Instant } from '../../src/domain/basics.ts';
 import type { Spool, SpoolAdmin } from '../../src/spool/spool.ts';
 import type { SpoolEvent } from '../../src/spool/spool-events.ts';
 import { connectSpool } from '../../src/spool/sqlite-spool.ts';
 import { type SpoolThread, startSpoolThread } from '../../src/spool/sqlite-spool-thread.ts';
-
-export const systemClock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
+import { systemClock } from '../support/clock.ts';
 
 /** A queue under test; disposing closes it and removes its folder. */
 export type TempQueue = AsyncDisposable & {
