@@ -19,6 +19,7 @@ const program = new Command('postern')
   .version(packageFile.version)
   .option('--config <file>', 'configuration file (default: config/postern.yaml, else /etc/postern/postern.yaml)')
   .showHelpAfterError('(try --help)')
+  .configureHelp({ showGlobalOptions: true })
   .exitOverride((outcome) => process.exit(outcome.exitCode === 0 ? 0 : USAGE))
   .addHelpText(
     'after',

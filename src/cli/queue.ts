@@ -224,7 +224,7 @@ export function registerQueue(program: Command, context: CommandContext): void {
     .description('look into the queue of the running relay and change it')
     .addHelpText(
       'after',
-      '\nExit status: 0 done, 1 nothing matched or the relay does not answer, 2 usage or configuration error.',
+      '\nExit codes: 0 done, 1 nothing matched or the relay does not answer, 2 usage or configuration error.',
     );
   registerList(queue, context);
   registerReaders(queue, context);

@@ -91,7 +91,7 @@ export function registerStatus(program: Command, context: CommandContext): void 
     .option('--json', 'print one JSON document', false)
     .addHelpText(
       'after',
-      '\nExit status: 0 the relay takes mail, 1 it does not or does not answer, 2 usage or configuration error.',
+      '\nExit codes: 0 the relay takes mail, 1 it does not or does not answer, 2 usage or configuration error.',
     )
     .action(async (_options: unknown, command: Command) => {
       const { json, config } = command.optsWithGlobals<{ json: boolean; config?: string }>();

@@ -41,6 +41,12 @@ function fact([name, value]: [string, unknown]): string[] {
 }
 
 function word(value: unknown): string {
-  const text = escapeText(typeof value === 'string' ? value : JSON.stringify(value));
+  const text = escapeText(plain(value));
   return /[\s"=]/.test(text) ? `"${text.replaceAll('"', '\\"')}"` : text;
+}
+
+/** An object in a list (a listener, say) is told by its values alone. */
+function plain(value: unknown): string {
+  if (typeof value === 'string') return value;
+  return typeof value === 'object' && value !== null ? Object.values(value).map(plain).join(' ') : JSON.stringify(value);
 }

@@ -118,6 +118,10 @@ test('pretty: time, level, event, sentence, facts; nulls say nothing', () => {
     prettyLine(json, false),
     '10:20:30.456 INFO  delivery.delivered  Carried.  to=a@b.test  tls.version=TLSv1.3  reply.code=250  reply.text="Ok \\"x\\""  list=a,b\n',
   );
+  assert.equal(
+    prettyLine('{"level":"info","time":"","event":"x","listeners":[{"name":"mx","port":25},{"name":"in","port":26}]}', false),
+    ' INFO  x  listeners="mx 25","in 26"\n',
+  );
   assert.match(prettyLine('{"level":"error","time":"","event":"x"}', true), /^\x1b\[31m.*\x1b\[0m/);
   assert.equal(prettyLine('not json\n', false), 'not json\n');
 });
