@@ -66,12 +66,12 @@ function originText({ origin }: MessageDocument): string {
 function recipientText(entry: EntryDocument, now: Milliseconds): string {
   const next = nextText(entry, now);
   const failure = entry.lastFailure;
-  const server = failure === null ? [] : [failure.mx, failure.ip].filter((part) => part !== null);
+  const server = failure === null ? [] : [...new Set([failure.mx, failure.ip])].filter((part) => part !== null);
   return facts([
     ['to', entry.to],
     [
       '  state',
-      `${STATE[entry.state]}, ${entry.attempts} tries${next === '' ? '' : `, next ${next === 'now' ? next : `in ${next}`}`}`,
+      `${STATE[entry.state]}, ${entry.attempts} ${entry.attempts === 1 ? 'try' : 'tries'}${next === '' ? '' : `, next ${next === 'now' ? next : `in ${next}`}`}`,
     ],
     ...(entry.connector === null ? [] : [['  connector', entry.connector] as const]),
     ...(failure === null ? [] : [['  last answer', reasonText(entry)] as const]),

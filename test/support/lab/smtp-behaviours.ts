@@ -31,7 +31,7 @@ export const SMTP_BEHAVIOURS = {
   'plain-smtp': {
     does: 'knows HELO only: EHLO is refused with 502',
     opportunistic: 'delivers in the clear after HELO, same connection',
-    encrypt: 'defers 4.7.x; nothing of the message in the clear',
+    encrypt: 'defers 4.4.317; nothing of the message in the clear',
     tls: { start: 'absent' },
     keywords: [],
     answers: { ehlo: () => say('502 5.5.1 command not implemented') },

@@ -8,7 +8,7 @@ const ONLY_TLS12 = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const;
 const DELIVERS = 'delivers over TLS';
 const FALLS_BACK = 'delivers in the clear on a new connection, after the last rung';
 const SAME_CONNECTION = 'delivers in the clear on the same connection';
-const DEFERS = 'defers 4.7.x; nothing of the message in the clear';
+const DEFERS = 'defers 4.4.317; nothing of the message in the clear';
 
 /** Rows by name. */
 export const TLS_BEHAVIOURS = {
