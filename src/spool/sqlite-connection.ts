@@ -26,8 +26,7 @@ export type Connection = {
   ask(op: SpoolOp): Promise<Answer>;
   health(): SpoolHealth;
   onHostMemory(listener: (change: HostMemoryChange) => void): void;
-  /** Resolves when everything asked so far is answered. */
-  drained(): Promise<void>;
+  /** Waits for what is still owed (long polls apart, which end empty), then gives the port up. */
   close(): Promise<void>;
 };
 
@@ -36,7 +35,8 @@ export function openConnection(port: MessagePort): Connection {
   const waiting = new Map<number, Waiter>();
   const outgoing = createOutgoing(port);
   const hostListeners: ((change: HostMemoryChange) => void)[] = [];
-  let idle: (() => void)[] = [];
+  const polls = new Set<number>();
+  let settled: (() => void) | null = null;
   let lastId = 0;
   let ended = false;
   let health: SpoolHealth = { writable: false, low: false, freeBytes: 0, problem: UNHEARD };
@@ -45,14 +45,14 @@ export function openConnection(port: MessagePort): Connection {
     const waiter = waiting.get(id);
     if (waiter === undefined) return;
     waiting.delete(id);
+    polls.delete(id);
     waiter(answer);
-    if (waiting.size > 0) return;
-    for (const resolve of idle) resolve();
-    idle = [];
+    if (waiting.size === polls.size) settled?.();
   };
   const send = (op: SpoolOp, waiter: Waiter): void => {
     if (ended) return waiter({ kind: 'problem', problem: CLOSED });
     waiting.set(op.id, waiter);
+    if (op.op === 'claim') polls.add(op.id);
     outgoing.push(op);
   };
   port.on('message', (reply: SpoolReply) => {
@@ -81,11 +81,15 @@ export function openConnection(port: MessagePort): Connection {
     ask: (op) => new Promise((resolve) => send(op, resolve)),
     health: () => health,
     onHostMemory: (listener) => void hostListeners.push(listener),
-    drained: () => (waiting.size === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
-    close() {
+    async close() {
       outgoing.flush();
+      if (waiting.size > polls.size) {
+        await new Promise<void>((resolve) => {
+          settled = resolve;
+        });
+      }
       port.close();
-      return over;
+      await over;
     },
   };
 }

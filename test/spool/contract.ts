@@ -348,6 +348,14 @@ function leaseScenarios(scenario: Scenario): void {
     assert.equal(claim.recipients[0].attempts, 2);
     assert.ok(claim.fence > before.fence);
   });
+  scenario('closing waits for what was asked before, and ends a poll empty', async (spool, queue) => {
+    const waiting = spool.claim({ ...REQUEST, except: [domain('one.test')] }, never());
+    const stored = spool.accept(message('m1'), null);
+    await spool.close();
+    assert.ok((await stored).ok);
+    assert.deepEqual(await waiting, []);
+    assert.equal((await queue.connect().stats()).messages, 1);
+  });
   scenario('a closed spool says so', async (spool) => {
     await spool.close();
     const result = await spool.accept(message('m1'), null);
