@@ -10,5 +10,7 @@ export type Resolver = {
   a(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   /** IPv6 addresses in text form. */
   aaaa(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
+  /** The strings of one record joined; one octet is one character. */
+  txt(name: string, signal: AbortSignal): Promise<DnsAnswer<string>>;
   close(): void;
 };

@@ -8,7 +8,7 @@ import { createExpiringMap } from '../domain/expiring-map.ts';
 import { readReply, startTrail } from './answer-policy.ts';
 import type { Resolver } from './resolver.ts';
 import { createServers, type ServerOptions, type Servers } from './stub-servers.ts';
-import { A, AAAA, isQueryName, MX, type RecordType } from './stub-wire.ts';
+import { A, AAAA, isQueryName, MX, type RecordType, TXT } from './stub-wire.ts';
 import { createTurnstile, type Turnstile } from './turnstile.ts';
 
 /** Bounds of a stub resolver. */
@@ -62,6 +62,7 @@ export function createStubResolver(options: StubResolverOptions): Resolver {
     mx: createLookup(shared, MX, null),
     a: createLookup(shared, A, '127.0.0.1'),
     aaaa: createLookup(shared, AAAA, '::1'),
+    txt: createLookup(shared, TXT, null),
     close: () => closing.abort(),
   };
 }

@@ -63,6 +63,19 @@ export const MX: RecordType<MxRecord> = {
   },
 };
 
+/** Octets of one TXT record: far more than any text that a mail relay reads. */
+const MAX_TEXT = 4_096;
+
+/** Texts, the strings of one record joined (RFC 7208, section 3.3; RFC 8461, section 3.1); one octet is one character. */
+export const TXT: RecordType<string> = {
+  name: 'TXT',
+  read(data) {
+    if (!Array.isArray(data) || !data.every((part) => Buffer.isBuffer(part))) return null;
+    const text = Buffer.concat(data).toString('latin1');
+    return text.length <= MAX_TEXT ? text : null;
+  },
+};
+
 /**
  * A decoded name in lower case without trailing dot, the root empty. Whatever belongs in no host name becomes `?`, which no parser of
  * ours takes: such a name can be shown, never used.

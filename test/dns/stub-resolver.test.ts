@@ -19,6 +19,7 @@ const zone: Zone = {
   'plain.test': { mx: [[10, 'mx.plain.test']], a: ['192.0.2.1'], aaaa: ['2001:db8::1'], ttl: 120 },
   'secure.test': { mx: [[10, 'mx.secure.test']], secure: true },
   'null.test': { mx: [[0, '.']] },
+  '_mta-sts.text.test': { txt: [['v=STSv1; ', 'id=1;'], ['other']] },
   'nodata.test': { a: ['192.0.2.1'], secure: true },
   'alias.test': { cname: 'plain.test', secure: true, ttl: 30 },
   'secure-alias.test': { cname: 'secure.test', secure: true },
@@ -130,6 +131,14 @@ test('addresses of both families', async () => {
   await withResolver({}, async ({ resolver }) => {
     assert.partialDeepStrictEqual(await resolver.a('plain.test', never), { kind: 'records', records: ['192.0.2.1'] });
     assert.partialDeepStrictEqual(await resolver.aaaa('plain.test', never), { kind: 'records', records: ['2001:db8::1'] });
+  });
+});
+
+test('texts, the strings of each joined', async () => {
+  await withResolver({}, async ({ resolver }) => {
+    const records = ['v=STSv1; id=1;', 'other'];
+    assert.partialDeepStrictEqual(await resolver.txt('_mta-sts.text.test', never), { kind: 'records', records });
+    assert.partialDeepStrictEqual(await resolver.txt('plain.test', never), { kind: 'absent', nxdomain: false });
   });
 });
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import packet from 'dns-packet';
 import fc from 'fast-check';
 import { readReply, startTrail } from '../../src/dns/answer-policy.ts';
-import { A, AAAA, encodeQuery, isQueryName, MX, type Question, readMessage } from '../../src/dns/stub-wire.ts';
+import { A, AAAA, encodeQuery, isQueryName, MX, type Question, readMessage, TXT } from '../../src/dns/stub-wire.ts';
 
 const question: Question = { id: 4711, name: 'a.test', type: 'MX', dnssec: true, checkingDisabled: false, edns: true };
 const asked = { question, type: MX, trusted: true };
@@ -157,3 +157,22 @@ test('no bytes make it throw, and none that were not ours make an answer', () =>
     { numRuns: 2000 },
   );
 });
+
+const texts: readonly (readonly [strings: readonly string[], read: string | null])[] = [
+  [['v=STSv1; id=1;'], 'v=STSv1; id=1;'],
+  [['v=TLSRPTv1; rua=mail', 'to:a@b.test'], 'v=TLSRPTv1; rua=mailto:a@b.test'],
+  [[''], ''],
+  [['m\u00fc'], 'm\u00c3\u00bc'],
+  [Array.from({ length: 17 }, () => 'x'.repeat(250)), null],
+];
+for (const [strings, read] of texts) {
+  test(`a text of ${strings.length} strings reads ${read === null ? 'as nonsense' : JSON.stringify(read)}`, () => {
+    const txt: Question = { ...question, type: 'TXT' };
+    const bytes = message({
+      questions: [{ name: 'a.test', type: 'TXT' }],
+      answers: [{ name: 'a.test', type: 'TXT', ttl: 60, data: [...strings] }],
+    });
+    const reply = readMessage(bytes, { question: txt, type: TXT, trusted: true });
+    assert.deepEqual(reply.kind === 'reply' && reply.reply.records[0]?.data, { kind: 'value', value: read });
+  });
+}

@@ -45,6 +45,8 @@ export type ZoneName = {
   readonly mx?: readonly (readonly [preference: number, exchange: string])[];
   readonly a?: readonly string[];
   readonly aaaa?: readonly string[];
+  /** Each record's strings. */
+  readonly txt?: readonly (readonly string[])[];
   readonly cname?: string;
   /** Of all its records; default 300. */
   readonly ttl?: number;
@@ -53,7 +55,7 @@ export type ZoneName = {
   readonly secure?: boolean;
   readonly does?: Misbehaviour;
   /** Limits the misbehaviour to one type. */
-  readonly for?: 'MX' | 'A' | 'AAAA';
+  readonly for?: 'MX' | 'A' | 'AAAA' | 'TXT';
 };
 
 /** Names in lower case; what is not listed does not exist. */
@@ -92,6 +94,7 @@ function recordsOf(
     answers.push(...(here?.mx ?? []).map(([preference, exchange]) => ({ ...base, data: { preference, exchange } })));
   if (asked.type === 'A') answers.push(...(here?.a ?? []).map((data) => ({ ...base, data })));
   if (asked.type === 'AAAA') answers.push(...(here?.aaaa ?? []).map((data) => ({ ...base, data })));
+  if (asked.type === 'TXT') answers.push(...(here?.txt ?? []).map((data) => ({ ...base, data: [...data] })));
   return { answers, end: name, secure };
 }
 
