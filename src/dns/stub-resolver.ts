@@ -8,7 +8,8 @@ import { createExpiringMap } from '../domain/expiring-map.ts';
 import { readReply, startTrail } from './answer-policy.ts';
 import type { Resolver } from './resolver.ts';
 import { createServers, type ServerOptions, type Servers } from './stub-servers.ts';
-import { A, AAAA, isQueryName, MX, type RecordType, TXT } from './stub-wire.ts';
+import { A, AAAA, CNAME, isQueryName, MX, type RecordType, TLSA, TXT } from './stub-wire.ts';
+import { believed } from './trust-policy.ts';
 import { createTurnstile, type Turnstile } from './turnstile.ts';
 
 /** Bounds of a stub resolver. */
@@ -34,7 +35,10 @@ const RESOLVER_LIMITS: ResolverLimits = {
   lookups: 256,
 };
 
-/** What a stub resolver is made of. `servers` are asked in this order; none: every lookup is 'unreachable'. */
+/**
+ * What a stub resolver is made of. `servers` are asked in this order; none: every lookup is 'unreachable'. Where the AD bit of some
+ * counts, only these are asked (trust-policy.ts).
+ */
 export type StubResolverOptions = Pick<ServerOptions, 'servers' | 'dnssec' | 'clock' | 'randomInt'> & {
   readonly limits?: Partial<ResolverLimits>;
 };
@@ -55,7 +59,8 @@ const unknown = (problem: DnsProblem): DnsAnswer<never> => ({ kind: 'unknown', p
 export function createStubResolver(options: StubResolverOptions): Resolver {
   const limits: ResolverLimits = { ...RESOLVER_LIMITS, ...options.limits };
   const closing = new AbortController();
-  const servers = createServers({ ...options, ...limits, signal: closing.signal });
+  const trusted = believed(options.servers, options.dnssec);
+  const servers = createServers({ ...options, ...limits, servers: trusted, signal: closing.signal });
   const turnstile = createTurnstile(limits.lookups);
   const shared: Shared = { clock: options.clock, servers, turnstile, limits, closing: closing.signal };
   return {
@@ -63,6 +68,8 @@ export function createStubResolver(options: StubResolverOptions): Resolver {
     a: createLookup(shared, A, '127.0.0.1'),
     aaaa: createLookup(shared, AAAA, '::1'),
     txt: createLookup(shared, TXT, null),
+    tlsa: createLookup(shared, TLSA, null),
+    cname: createLookup(shared, CNAME, null),
     close: () => closing.abort(),
   };
 }

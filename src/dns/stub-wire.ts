@@ -6,6 +6,7 @@
 import { isIP, SocketAddress } from 'node:net';
 import packet from 'dns-packet';
 import type { MxRecord } from '../domain/dns.ts';
+import type { TlsaRecord } from '../domain/peer.ts';
 import type { Reply, ReplyRecord } from './answer-policy.ts';
 
 /** A type of record: its name on the wire, and how its data is read (null where it makes no sense). */
@@ -74,6 +75,24 @@ export const TXT: RecordType<string> = {
     const text = Buffer.concat(data).toString('latin1');
     return text.length <= MAX_TEXT ? text : null;
   },
+};
+
+/** TLSA records as they lie in the zone, usable or not: that is dane-policy.ts's business (RFC 7671, section 4). */
+export const TLSA: RecordType<TlsaRecord> = {
+  name: 'TLSA',
+  read(data) {
+    if (typeof data !== 'object' || data === null) return null;
+    if (!('usage' in data && 'selector' in data && 'matchingType' in data && 'certificate' in data)) return null;
+    const { usage, selector, matchingType, certificate } = data;
+    if (typeof usage !== 'number' || typeof selector !== 'number' || typeof matchingType !== 'number') return null;
+    return Buffer.isBuffer(certificate) ? { usage, selector, matchingType, data: certificate.toString('hex') } : null;
+  },
+};
+
+/** The CNAME record of a name itself, not followed. */
+export const CNAME: RecordType<string> = {
+  name: 'CNAME',
+  read: (data) => (typeof data === 'string' ? plainName(data) : null),
 };
 
 /**

@@ -31,3 +31,12 @@ export function trustsAuthenticData(address: string, mode: DnssecMode): boolean 
       return inRanges(address, LOOPBACK) && !inRanges(address, FORWARDERS);
   }
 }
+
+/**
+ * The servers to ask: where some are trusted, only those. A server beside them that is not would turn "could not be looked up" into
+ * "insecure", and whoever can make a validating server fail could switch DANE off with it.
+ */
+export function believed<S extends { readonly address: string }>(servers: readonly S[], mode: DnssecMode): readonly S[] {
+  const trusted = servers.filter(({ address }) => trustsAuthenticData(address, mode));
+  return trusted.length > 0 ? trusted : servers;
+}

@@ -20,6 +20,7 @@ const zone: Zone = {
   'secure.test': { mx: [[10, 'mx.secure.test']], secure: true },
   'null.test': { mx: [[0, '.']] },
   '_mta-sts.text.test': { txt: [['v=STSv1; ', 'id=1;'], ['other']] },
+  '_25._tcp.mx.secure.test': { tlsa: [[3, 1, 1, 'ab'.repeat(32)]], secure: true },
   'nodata.test': { a: ['192.0.2.1'], secure: true },
   'alias.test': { cname: 'plain.test', secure: true, ttl: 30 },
   'secure-alias.test': { cname: 'secure.test', secure: true },
@@ -139,6 +140,29 @@ test('texts, the strings of each joined', async () => {
     const records = ['v=STSv1; id=1;', 'other'];
     assert.partialDeepStrictEqual(await resolver.txt('_mta-sts.text.test', never), { kind: 'records', records });
     assert.partialDeepStrictEqual(await resolver.txt('plain.test', never), { kind: 'absent', nxdomain: false });
+  });
+});
+
+test('TLSA records and the CNAME of a name itself', async () => {
+  await withResolver({}, async ({ resolver }) => {
+    const record = { usage: 3, selector: 1, matchingType: 1, data: 'ab'.repeat(32) };
+    const found = { kind: 'records', secure: true, records: [record] };
+    assert.partialDeepStrictEqual(await resolver.tlsa('_25._tcp.mx.secure.test', never), found);
+    assert.partialDeepStrictEqual(await resolver.tlsa('secure.test', never), { kind: 'absent', secure: true });
+    assert.partialDeepStrictEqual(await resolver.cname('alias.test', never), { records: ['plain.test'], secure: true });
+    assert.partialDeepStrictEqual(await resolver.cname('plain.test', never), { kind: 'absent', nxdomain: false });
+  });
+});
+
+test('a server that is not believed is not asked beside one that is', async (context) => {
+  await using failing = await startDnsServer({ 'a.test': { does: 'servfail' } });
+  await using other = await startDnsServer({ 'a.test': { a: ['192.0.2.1'] } }, '127.0.0.11').catch(() => null);
+  if (other === null) return context.skip('127.0.0.11 is taken here');
+  await withResolver({ servers: [failing, other] }, async ({ resolver }) => {
+    assert.deepEqual(await resolver.a('a.test', never), { kind: 'unknown', problem: 'servfail' });
+  });
+  await withResolver({ servers: [failing, other], dnssec: 'off' }, async ({ resolver }) => {
+    assert.partialDeepStrictEqual(await resolver.a('a.test', never), { records: ['192.0.2.1'], secure: false });
   });
 });
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import packet from 'dns-packet';
 import fc from 'fast-check';
 import { readReply, startTrail } from '../../src/dns/answer-policy.ts';
-import { A, AAAA, encodeQuery, isQueryName, MX, type Question, readMessage, TXT } from '../../src/dns/stub-wire.ts';
+import { A, AAAA, CNAME, encodeQuery, isQueryName, MX, type Question, readMessage, TLSA, TXT } from '../../src/dns/stub-wire.ts';
 
 const question: Question = { id: 4711, name: 'a.test', type: 'MX', dnssec: true, checkingDisabled: false, edns: true };
 const asked = { question, type: MX, trusted: true };
@@ -176,3 +176,51 @@ for (const [strings, read] of texts) {
     assert.deepEqual(reply.kind === 'reply' && reply.reply.records[0]?.data, { kind: 'value', value: read });
   });
 }
+
+const tlsaRows: readonly (readonly [rdata: string, read: object | null])[] = [
+  ['030101aabb', { usage: 3, selector: 1, matchingType: 1, data: 'aabb' }],
+  ['ffffff00', { usage: 255, selector: 255, matchingType: 255, data: '00' }],
+  ['020000', { usage: 2, selector: 0, matchingType: 0, data: '' }],
+];
+for (const [rdata, read] of tlsaRows) {
+  test(`TLSA ${rdata} reads ${JSON.stringify(read)}`, () => {
+    const bytes = Buffer.from(rdata, 'hex');
+    const data = { usage: bytes[0], selector: bytes[1], matchingType: bytes[2], certificate: bytes.subarray(3) };
+    const reply = readMessage(
+      message({
+        questions: [{ name: 'a.test', type: 'TLSA' }],
+        answers: [{ name: 'a.test', type: 'TLSA', ttl: 60, data }],
+      }),
+      { question: { ...question, type: 'TLSA' }, type: TLSA, trusted: true },
+    );
+    assert.deepEqual(reply.kind === 'reply' && reply.reply.records[0]?.data, { kind: 'value', value: read });
+  });
+}
+
+test('TLSA data shorter than its three numbers is no answer', () => {
+  const whole = message({
+    questions: [{ name: 'a.test', type: 'TLSA' }],
+    answers: [
+      {
+        name: 'a.test',
+        type: 'TLSA',
+        ttl: 60,
+        data: { usage: 3, selector: 1, matchingType: 1, certificate: Buffer.alloc(0) },
+      },
+    ],
+  });
+  const cut = whole.subarray(0, whole.length - 2);
+  cut.writeUInt16BE(1, cut.length - 3);
+  const read = readMessage(cut, { question: { ...question, type: 'TLSA' }, type: TLSA, trusted: true });
+  assert.equal(read.kind, 'malformed');
+});
+
+test('a CNAME asked for by itself is a record, not a way to follow', () => {
+  const bytes = message({
+    questions: [{ name: 'a.test', type: 'CNAME' }],
+    answers: [{ name: 'a.test', type: 'CNAME', ttl: 60, data: 'B.Test' }],
+  });
+  const read = readMessage(bytes, { question: { ...question, type: 'CNAME' }, type: CNAME, trusted: true });
+  const step = read.kind === 'reply' ? readReply(startTrail('a.test'), read.reply) : null;
+  assert.partialDeepStrictEqual(step, { kind: 'answer', answer: { kind: 'records', records: ['b.test'], secure: true } });
+});

@@ -47,6 +47,8 @@ export type ZoneName = {
   readonly aaaa?: readonly string[];
   /** Each record's strings. */
   readonly txt?: readonly (readonly string[])[];
+  /** Usage, selector, matching type and the data in hex. */
+  readonly tlsa?: readonly (readonly [usage: number, selector: number, matchingType: number, data: string])[];
   readonly cname?: string;
   /** Of all its records; default 300. */
   readonly ttl?: number;
@@ -55,7 +57,7 @@ export type ZoneName = {
   readonly secure?: boolean;
   readonly does?: Misbehaviour;
   /** Limits the misbehaviour to one type. */
-  readonly for?: 'MX' | 'A' | 'AAAA' | 'TXT';
+  readonly for?: 'MX' | 'A' | 'AAAA' | 'TXT' | 'TLSA';
 };
 
 /** Names in lower case; what is not listed does not exist. */
@@ -84,7 +86,7 @@ function recordsOf(
     const here = zone[name];
     if (here?.cname === undefined) break;
     answers.push({ name, type: 'CNAME', class: 'IN', ttl: here.ttl ?? 300, data: here.cname });
-    if (asked.partial) return { answers, end: name, secure };
+    if (asked.partial || asked.type === 'CNAME') return { answers, end: name, secure };
     name = here.cname;
     secure = secure && (zone[name]?.secure ?? false);
   }
@@ -95,8 +97,16 @@ function recordsOf(
   if (asked.type === 'A') answers.push(...(here?.a ?? []).map((data) => ({ ...base, data })));
   if (asked.type === 'AAAA') answers.push(...(here?.aaaa ?? []).map((data) => ({ ...base, data })));
   if (asked.type === 'TXT') answers.push(...(here?.txt ?? []).map((data) => ({ ...base, data: [...data] })));
+  if (asked.type === 'TLSA') answers.push(...(here?.tlsa ?? []).map((record) => ({ ...base, data: tlsaData(record) })));
   return { answers, end: name, secure };
 }
+
+const tlsaData = ([usage, selector, matchingType, data]: NonNullable<ZoneName['tlsa']>[number]): object => ({
+  usage,
+  selector,
+  matchingType,
+  certificate: Buffer.from(data, 'hex'),
+});
 
 const RCODES: Partial<Record<Misbehaviour, number>> = { servfail: 2, refused: 5, nxdomain: 3 };
 
