@@ -23,7 +23,7 @@ for (const [server, mode, trusted] of rows) {
   });
 }
 
-const mixtures: readonly (readonly [servers: readonly string[], mode: DnssecMode, asked: readonly string[])[] = [
+const mixtures: readonly (readonly [servers: readonly string[], mode: DnssecMode, asked: readonly string[]])[] = [
   [['127.0.0.1', '192.0.2.1'], 'auto', ['127.0.0.1']],
   [['192.0.2.1', '::1', '127.0.0.53'], 'auto', ['::1', '127.0.0.53']],
   [['192.0.2.1', '192.0.2.2'], 'auto', ['192.0.2.1', '192.0.2.2']],
