@@ -28,5 +28,7 @@ function look({ store }: QueueState, op: ReadOp): Answer {
       return { kind: 'stats', stats: store.stats() };
     case 'recall-hosts':
       return { kind: 'hosts', hosts: store.hosts() };
+    case 'recall-policies':
+      return { kind: 'policies', policies: store.policies() };
   }
 }

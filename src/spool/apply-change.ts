@@ -175,6 +175,21 @@ export function changeHostMemory(state: QueueState, op: Op<'host-memory'>): Answ
   return DONE;
 }
 
+/** Keeps or removes an MTA-STS policy; every client hears of it once that is durable. */
+export function changePolicy(state: QueueState, op: Op<'policy'>): Answer {
+  const change = op.change;
+  switch (change.kind) {
+    case 'put':
+      state.store.putPolicy(change.policy);
+      break;
+    case 'remove':
+      state.store.removePolicy(change.domain);
+      break;
+  }
+  state.effects.policyChanges.push(change);
+  return DONE;
+}
+
 /** Takes a message out again that a commit in doubt may have stored, though its client was told it was not. */
 export function undoAccept(state: QueueState, queueId: PostedMessage['queueId']): void {
   const id = state.store.findMessage(queueId);

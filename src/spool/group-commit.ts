@@ -86,6 +86,7 @@ function receive(loop: Loop, client: SpoolClient, post: SpoolPost): void {
       case 'body':
       case 'stats':
       case 'recall-hosts':
+      case 'recall-policies':
         loop.reads.push({ client, op });
         break;
       default:

@@ -4,6 +4,7 @@
  */
 import type { Domain } from '../domain/address.ts';
 import type { Clock } from '../domain/basics.ts';
+import type { StoredPolicyChange } from '../domain/mta-sts.ts';
 import { createDueIndex, type DueIndex } from './due-index.ts';
 import { createLeaseTable, type Lease, type LeaseTable } from './lease-table.ts';
 import type { HostMemoryChange } from './spool.ts';
@@ -24,6 +25,7 @@ export type Effects = {
   ended: Lease[];
   files: string[];
   hostChanges: HostMemoryChange[];
+  policyChanges: StoredPolicyChange[];
   events: SpoolEvent[];
   /** The destination at whose rows the store failed, null where it did not. */
   stumbledOver: Domain | null;
@@ -41,7 +43,15 @@ export type QueueState = {
   effects: Effects;
 };
 
-const noEffects = (): Effects => ({ leased: [], ended: [], files: [], hostChanges: [], events: [], stumbledOver: null });
+const noEffects = (): Effects => ({
+  leased: [],
+  ended: [],
+  files: [],
+  hostChanges: [],
+  policyChanges: [],
+  events: [],
+  stumbledOver: null,
+});
 
 /** The state over an opened store. Reads what is due by destination: one walk over a covering index. */
 export function createQueueState(parts: Pick<QueueState, 'store' | 'bodies' | 'clock'>): QueueState {

@@ -1,5 +1,6 @@
 /** What a start puts right after whatever ended the last process: leases, body files, memories past their time. */
 import { after } from '../domain/basics.ts';
+import { MAX_STORED_POLICIES } from '../domain/mta-sts.ts';
 import { finishEffects, type QueueState, reload } from './queue-state.ts';
 import { bodyFileDamage, quarantine } from './serve-claims.ts';
 import type { SpoolRecovery } from './spool-events.ts';
@@ -30,10 +31,11 @@ export function recoverQueue(state: QueueState, sweep: (owned: (name: string) =>
   return { leasesReturned, orphanBodies, quarantined };
 }
 
-/** Forgets destinations whose down is over and hosts not met for thirty days. Within a transaction. */
+/** Forgets destinations whose down is over, hosts not met for thirty days, MTA-STS policies that ended. Within a transaction. */
 export function forgetOld(state: QueueState): void {
   const now = state.clock.now();
   state.store.unmarkDestinations(now);
   state.store.pruneHosts(after(now, -HOST_MEMORY_AGE), HOST_MEMORY_COUNT);
+  state.store.prunePolicies(now, MAX_STORED_POLICIES);
   state.due.prune(now);
 }

@@ -5,6 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { QueueId, Recipients } from '../domain/envelope.ts';
+import type { StoredPolicy, StoredPolicyChange } from '../domain/mta-sts.ts';
 import type {
   ClaimedRecipient,
   DestinationDown,
@@ -52,6 +53,7 @@ export type ChangeOp =
   | { readonly op: 'renew'; readonly id: number; readonly keys: readonly ClaimKey[]; readonly leaseFor: Milliseconds }
   | { readonly op: 'mark-destination'; readonly id: number; readonly down: DestinationDown }
   | { readonly op: 'host-memory'; readonly id: number; readonly change: HostMemoryChange }
+  | { readonly op: 'policy'; readonly id: number; readonly change: StoredPolicyChange }
   | {
       readonly op: 'act';
       readonly id: number;
@@ -72,7 +74,8 @@ export type ReadOp =
   | { readonly op: 'show'; readonly id: number; readonly queueId: QueueId }
   | { readonly op: 'body'; readonly id: number; readonly queueId: QueueId }
   | { readonly op: 'stats'; readonly id: number }
-  | { readonly op: 'recall-hosts'; readonly id: number };
+  | { readonly op: 'recall-hosts'; readonly id: number }
+  | { readonly op: 'recall-policies'; readonly id: number };
 
 /** The long poll and its end. */
 export type PollOp =
@@ -119,7 +122,8 @@ export type Answer =
   | { readonly kind: 'shown'; readonly message: ShownMessage | null }
   | { readonly kind: 'body'; readonly body: StoredBody | null }
   | { readonly kind: 'stats'; readonly stats: QueueStats }
-  | { readonly kind: 'hosts'; readonly hosts: readonly HostMemory[] };
+  | { readonly kind: 'hosts'; readonly hosts: readonly HostMemory[] }
+  | { readonly kind: 'policies'; readonly policies: readonly StoredPolicy[] };
 
 /** What the thread posts to a client: everything one commit made true, or news. */
 export type SpoolReply =
@@ -130,4 +134,5 @@ export type SpoolReply =
       readonly others: readonly (readonly [id: number, answer: Answer])[];
     }
   | { readonly kind: 'health'; readonly health: SpoolHealth }
-  | { readonly kind: 'host-memory'; readonly change: HostMemoryChange };
+  | { readonly kind: 'host-memory'; readonly change: HostMemoryChange }
+  | { readonly kind: 'policy'; readonly change: StoredPolicyChange };

@@ -5,6 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant } from '../domain/basics.ts';
 import type { QueueId, Recipient } from '../domain/envelope.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type { DeliveryFailure } from '../domain/outcome.ts';
 import type { QueueEntry, QueueFilter, QueueStats } from '../domain/queue.ts';
 import type { HostMemory, SpoolProblem } from './spool.ts';
@@ -96,6 +97,10 @@ export type StoreChanges = {
   forgetHost(host: string, address: string): void;
   /** Forgets hosts learned of before `before`, and the oldest beyond `keep`. */
   pruneHosts(before: Instant, keep: number): void;
+  putPolicy(policy: StoredPolicy): void;
+  removePolicy(domain: Domain): void;
+  /** Removes policies that ended by `now`, and those that end first beyond `keep`. */
+  prunePolicies(now: Instant, keep: number): void;
   writeTotals(totals: Totals): void;
 };
 
@@ -119,6 +124,7 @@ export type StoreQuestions = {
   dueByDomain(): Iterable<{ readonly domain: Domain; readonly due: Instant }>;
   destinations(): readonly { readonly domain: Domain; readonly until: Instant }[];
   hosts(): readonly HostMemory[];
+  policies(): readonly StoredPolicy[];
   totals(): Totals;
   highestId(): number;
   /** Messages whose body lies in a file. */

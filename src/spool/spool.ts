@@ -5,6 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds, NonEmpty, Result } from '../domain/basics.ts';
 import type { QueueId } from '../domain/envelope.ts';
+import type { StoredPolicy, StoredPolicyChange } from '../domain/mta-sts.ts';
 import type {
   Body,
   Claim,
@@ -88,6 +89,12 @@ export type Spool = {
   forgetHost(host: string, address: string): Promise<void>;
   /** Calls back whenever any thread learned of a host: the new memory, or the key of a forgotten one. */
   onHostMemory(listener: (change: HostMemoryChange) => void): void;
+  /** The MTA-STS policies kept, some of which may have ended. */
+  recallPolicies(): Promise<readonly StoredPolicy[]>;
+  /** Keeps or removes a policy. Durable soon; told to every thread, this one included, through `onPolicy`. */
+  changePolicy(change: StoredPolicyChange): Promise<void>;
+  /** Calls back whenever any thread changed a policy. */
+  onPolicy(listener: (change: StoredPolicyChange) => void): void;
   /** The health as last known, at most a second old. Synchronous: asked at every MAIL. */
   health(): SpoolHealth;
   close(): Promise<void>;

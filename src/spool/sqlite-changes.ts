@@ -1,6 +1,7 @@
 /** The queue's changing SQL: every INSERT, UPDATE and DELETE, prepared once. Runs inside the caller's transaction. */
 import type { DatabaseSync } from 'node:sqlite';
 import type { Recipient } from '../domain/envelope.ts';
+import { policyEnd } from '../domain/mta-sts.ts';
 import type { StoreChanges } from './spool-store.ts';
 import { changing } from './sqlite-statement.ts';
 
@@ -32,6 +33,12 @@ export const CHANGES = {
   pruneOldHosts: 'DELETE FROM host_memory WHERE since < ?',
   pruneManyHosts: `DELETE FROM host_memory WHERE (host, address) IN
     (SELECT host, address FROM host_memory ORDER BY since LIMIT max((SELECT count(*) FROM host_memory) - ?, 0))`,
+  putPolicy: `INSERT INTO sts_policies VALUES (?, ?, ?)
+    ON CONFLICT (domain) DO UPDATE SET ends = excluded.ends, policy = excluded.policy`,
+  removePolicy: 'DELETE FROM sts_policies WHERE domain = ?',
+  pruneOldPolicies: 'DELETE FROM sts_policies WHERE ends <= ?',
+  pruneManyPolicies: `DELETE FROM sts_policies WHERE domain IN
+    (SELECT domain FROM sts_policies ORDER BY ends LIMIT max((SELECT count(*) FROM sts_policies) - ?, 0))`,
   writeTotals: 'UPDATE totals SET messages = ?, bytes = ?',
 } as const;
 
@@ -80,6 +87,12 @@ export function sqliteChanges(database: DatabaseSync): StoreChanges {
     pruneHosts(before, keep) {
       sql.pruneOldHosts(before);
       sql.pruneManyHosts(keep);
+    },
+    putPolicy: (policy) => void sql.putPolicy(policy.domain, policyEnd(policy), JSON.stringify(policy)),
+    removePolicy: (domain) => void sql.removePolicy(domain),
+    prunePolicies(now, keep) {
+      sql.pruneOldPolicies(now);
+      sql.pruneManyPolicies(keep);
     },
     writeTotals: ({ messages, bytes }) => void sql.writeTotals(messages, bytes),
   };

@@ -4,6 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
+import type { StoredPolicyChange } from '../domain/mta-sts.ts';
 import type { HostMemoryChange, SpoolHealth, SpoolProblem } from './spool.ts';
 import type { Answer, PostedBody, SpoolOp, SpoolReply } from './spool-protocol.ts';
 
@@ -26,6 +27,7 @@ export type Connection = {
   ask(op: SpoolOp): Promise<Answer>;
   health(): SpoolHealth;
   onHostMemory(listener: (change: HostMemoryChange) => void): void;
+  onPolicy(listener: (change: StoredPolicyChange) => void): void;
   /** Waits for what is still owed (long polls apart, which end empty), then gives the port up. */
   close(): Promise<void>;
 };
@@ -35,6 +37,7 @@ export function openConnection(port: MessagePort): Connection {
   const waiting = new Map<number, Waiter>();
   const outgoing = createOutgoing(port);
   const hostListeners: ((change: HostMemoryChange) => void)[] = [];
+  const policyListeners: ((change: StoredPolicyChange) => void)[] = [];
   const polls = new Set<number>();
   let settled: (() => void) | null = null;
   let lastId = 0;
@@ -67,6 +70,9 @@ export function openConnection(port: MessagePort): Connection {
       case 'host-memory':
         for (const listener of hostListeners) listener(reply.change);
         break;
+      case 'policy':
+        for (const listener of policyListeners) listener(reply.change);
+        break;
     }
   });
   const over = new Promise<void>((resolve) => port.once('close', () => resolve())).then(() => {
@@ -81,6 +87,7 @@ export function openConnection(port: MessagePort): Connection {
     ask: (op) => new Promise((resolve) => send(op, resolve)),
     health: () => health,
     onHostMemory: (listener) => void hostListeners.push(listener),
+    onPolicy: (listener) => void policyListeners.push(listener),
     async close() {
       outgoing.flush();
       if (waiting.size > polls.size) {

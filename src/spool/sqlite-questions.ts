@@ -4,6 +4,7 @@ import { crc32 } from 'node:zlib';
 import type { Domain } from '../domain/address.ts';
 import type { Instant } from '../domain/basics.ts';
 import type { NotifyOn, QueueId, Recipient } from '../domain/envelope.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type { Rung } from '../domain/tls.ts';
 import type { BodyRow, LeasableRecipient, StoreQuestions } from './spool-store.ts';
 import { finding, listing, type Row, walking } from './sqlite-statement.ts';
@@ -26,6 +27,7 @@ export const QUESTIONS = {
   dueByDomain: 'SELECT domain, min(due) AS due FROM recipients WHERE state = 0 GROUP BY domain',
   destinations: 'SELECT domain, down_until FROM destinations',
   hosts: 'SELECT host, address, rung, since FROM host_memory',
+  policies: 'SELECT policy FROM sts_policies',
   totals: 'SELECT messages, bytes FROM totals',
   highestId: 'SELECT coalesce(max(id), 0) AS id FROM messages',
   bodyFiles: 'SELECT id, queue_id, body_file, wire_bytes FROM messages WHERE body_file IS NOT NULL',
@@ -120,6 +122,7 @@ function recoveryQuestions(database: DatabaseSync) {
   const dueByDomain = walking<[], { domain: Domain; due: Instant & number }>(database, QUESTIONS.dueByDomain);
   const destinations = listing<[], { domain: Domain; down_until: Instant & number }>(database, QUESTIONS.destinations);
   const hosts = listing<[], { host: string; address: string; rung: Rung; since: Instant & number }>(database, QUESTIONS.hosts);
+  const policies = listing<[], { policy: string }>(database, QUESTIONS.policies);
   const totals = finding<[], { messages: number; bytes: number }>(database, QUESTIONS.totals);
   const highestId = finding<[], { id: number }>(database, QUESTIONS.highestId);
   type FileRow = { id: number; queue_id: QueueId; body_file: string; wire_bytes: number };
@@ -131,6 +134,7 @@ function recoveryQuestions(database: DatabaseSync) {
     dueByDomain: () => dueByDomain(),
     destinations: () => destinations().map((row) => ({ domain: row.domain, until: row.down_until })),
     hosts: () => hosts().map(({ host, address, rung, since }) => ({ host, address, rung, since })),
+    policies: () => policies().map(({ policy }) => JSON.parse(policy) as StoredPolicy),
     totals: () => ({ messages: 0, bytes: 0, ...totals() }),
     highestId: () => highestId()?.id ?? 0,
     bodyFiles: () =>

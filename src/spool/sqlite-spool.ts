@@ -51,6 +51,12 @@ function spoolOf(client: Client): Spool {
     forgetHost: (host, address) =>
       forgetful(connection.ask({ op: 'host-memory', id: nextId(), change: { kind: 'forget', host, address } })),
     onHostMemory: (listener) => connection.onHostMemory(listener),
+    async recallPolicies() {
+      const answer = await connection.ask({ op: 'recall-policies', id: nextId() });
+      return answer.kind === 'policies' ? answer.policies : unanswered(answer);
+    },
+    changePolicy: (change) => forgetful(connection.ask({ op: 'policy', id: nextId(), change })),
+    onPolicy: (listener) => connection.onPolicy(listener),
     health: () => connection.health(),
     close: () => connection.close(),
   };

@@ -6,6 +6,7 @@ import { strict as assert } from 'node:assert';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { Instant, Milliseconds } from '../../src/domain/basics.ts';
+import type { StoredPolicyChange } from '../../src/domain/mta-sts.ts';
 import type { Body, Claim } from '../../src/domain/queue.ts';
 import type { ClaimRequest, HostMemoryChange, Spool, SpoolAdmin } from '../../src/spool/spool.ts';
 import { domain, failure, id, mailbox, message, settlement } from './messages.ts';
@@ -416,6 +417,17 @@ function bodyScenarios(scenario: Scenario): void {
   });
 }
 
+const POLICY = {
+  domain: domain('sts.test'),
+  id: '20260101T1',
+  mode: 'enforce',
+  mx: [
+    { kind: 'exact', domain: domain('mx.sts.test') },
+    { kind: 'one-below', domain: domain('sts.test') },
+  ],
+  maxAgeSeconds: 604_800,
+} as const;
+
 function memoryScenarios(scenario: Scenario): void {
   const memory = { host: 'mx.test', address: '127.0.0.9', rung: 'compatible', since: Date.now() as Instant } as const;
   scenario('a host is remembered for every thread and across restarts, and forgotten', async (spool, queue) => {
@@ -432,6 +444,34 @@ function memoryScenarios(scenario: Scenario): void {
     assert.deepEqual(await later.recallHosts(), [memory]);
     await later.forgetHost(memory.host, memory.address);
     assert.deepEqual(await later.recallHosts(), []);
+  });
+  scenario('an MTA-STS policy is kept for every thread and across restarts, replaced, and removed', async (spool, queue) => {
+    const policy = { ...POLICY, fetchedAt: Date.now() as Instant, usedAt: Date.now() as Instant };
+    const other = queue.connect();
+    const heard: StoredPolicyChange[] = [];
+    other.onPolicy((change) => heard.push(change));
+    await other.recallPolicies();
+    await spool.changePolicy({ kind: 'put', policy: { ...policy, id: 'old', mode: 'testing' } });
+    await spool.changePolicy({ kind: 'put', policy });
+    assert.deepEqual(await other.recallPolicies(), [policy]);
+    assert.deepEqual(heard.at(-1), { kind: 'put', policy });
+    await queue.restart();
+    const later = queue.connect();
+    assert.deepEqual(await later.recallPolicies(), [policy]);
+    await later.changePolicy({ kind: 'remove', domain: policy.domain });
+    assert.deepEqual(await later.recallPolicies(), []);
+  });
+  scenario('an MTA-STS policy that has ended is removed at the next start', async (spool, queue) => {
+    const long = Date.now() as Instant;
+    const before = (Date.now() - (POLICY.maxAgeSeconds + 1) * 1000) as Instant;
+    const alive = { ...POLICY, fetchedAt: long, usedAt: long };
+    await spool.changePolicy({
+      kind: 'put',
+      policy: { ...POLICY, domain: domain('over.test'), fetchedAt: before, usedAt: before },
+    });
+    await spool.changePolicy({ kind: 'put', policy: alive });
+    await queue.restart();
+    assert.deepEqual(await queue.connect().recallPolicies(), [alive]);
   });
   scenario('a host not met for thirty days is forgotten at the next start', async (spool, queue) => {
     await spool.rememberHost({ ...memory, since: (Date.now() - 31 * 86_400_000) as Instant });

@@ -67,8 +67,8 @@ test('a newer schema: refused, and untouched', async () => {
   await using queue = await tempQueue();
   await queue.stop();
   tamper(queue, 'PRAGMA user_version = 99');
-  assert.match(await refusal(queue.path), /written by a newer version \(schema 99, this one knows 1\)/);
-  tamper(queue, 'PRAGMA user_version = 1');
+  assert.match(await refusal(queue.path), /written by a newer version \(schema 99, this one knows 2\)/);
+  tamper(queue, 'PRAGMA user_version = 2');
 });
 
 test('a folder that cannot be made: refused with the reason', async () => {

@@ -32,6 +32,8 @@ const plan = (sql: string): string[] => {
 const WALKS: Readonly<Record<string, RegExp>> = {
   destinations: /^SCAN destinations$/,
   hosts: /^SCAN host_memory$/,
+  policies: /^SCAN sts_policies$/,
+  pruneManyPolicies: /sts_policies/,
   totals: /^SCAN totals$/,
   writeTotals: /^SCAN totals$/,
   pruneManyHosts: /host_memory/,
