@@ -14,6 +14,7 @@ import { type HostFailure, hostFailure, smarthostFailure } from './host-failure-
 import {
   type AddressRules,
   concludeHosts,
+  type HostToJudge,
   type HostVerdict,
   judgeAddress,
   judgeHost,
@@ -23,6 +24,7 @@ import {
   type ResolvedHost,
   shuffled,
 } from './host-policy.ts';
+import { mxProof, type NameProof, namedByOperator } from './proof-policy.ts';
 
 /** What is to be routed. */
 export type RouteRequest = { readonly connector: OutboundConnector; readonly domain: Domain };
@@ -92,7 +94,7 @@ async function findHop(hop: NextHop, work: Work): Promise<FoundHosts> {
     case 'address':
       return findAddress({ domain: hop.address, address: hop.address, port: hop.port }, work);
     case 'host': {
-      const judged = await lookUpHost({ name: hop.name, port: hop.port, preference: 0 }, work);
+      const judged = await lookUpHost({ name: hop.name, port: hop.port, preference: 0, ...namedByOperator(hop.name) }, work);
       const { verdict, ttlSeconds } = judged;
       const hosts = concludeHosts([verdict], 'mx');
       return hosts.kind === 'hosts'
@@ -114,7 +116,7 @@ async function findDomain({ domain, port }: Destination, work: Work): Promise<Fo
   const mxTtl = ttlOf(answer);
   const verdict = judgeMx(domain, answer, (name) => name === work.config.hostname && isOwnPort(port, work.config));
   if (verdict.kind === 'failed') return { kind: 'failed', failure: hostFailure(domain, verdict.problem), ttlSeconds: mxTtl };
-  const judged = await lookUpHosts({ hosts: verdict.hosts, port }, work);
+  const judged = await lookUpHosts({ hosts: verdict.hosts, port, proof: mxProof(domain, answer) }, work);
   const ttlSeconds = Math.min(mxTtl, ...judged.map((one) => one.ttlSeconds));
   const hosts = concludeHosts(
     judged.map((one) => one.verdict),
@@ -138,14 +140,14 @@ function findAddress(
 
 /** Hosts by preference, equals by chance, a batch at a time until there are addresses enough. */
 async function lookUpHosts(
-  target: { readonly hosts: readonly NamedHost[]; readonly port: number },
+  target: { readonly hosts: readonly NamedHost[]; readonly port: number; readonly proof: NameProof },
   work: Work,
 ): Promise<readonly Judged[]> {
   const drawn = shuffled(target.hosts, work.random).toSorted((one, other) => one.preference - other.preference);
   const judged: Judged[] = [];
   let addresses = 0;
   for (let at = 0; at < drawn.length && addresses < ENOUGH_ADDRESSES; at += BATCH) {
-    const batch = drawn.slice(at, at + BATCH).map((host) => lookUpHost({ ...host, port: target.port }, work));
+    const batch = drawn.slice(at, at + BATCH).map((host) => lookUpHost({ ...host, ...target.proof, port: target.port }, work));
     for (const one of await Promise.all(batch)) {
       judged.push(one);
       if (one.verdict.kind === 'usable') addresses += one.verdict.host.ipv4.length + one.verdict.host.ipv6.length;
@@ -154,7 +156,7 @@ async function lookUpHosts(
   return judged;
 }
 
-async function lookUpHost(host: NamedHost & { readonly port: number }, work: Work): Promise<Judged> {
+async function lookUpHost(host: HostToJudge, work: Work): Promise<Judged> {
   const { resolver, config, signal } = work;
   const asked = [resolver.a(host.name, signal), config.delivery.ipv6 ? resolver.aaaa(host.name, signal) : null] as const;
   const [a, aaaa] = await Promise.all(asked);

@@ -8,6 +8,7 @@ import { isNonEmpty, type NonEmpty, type Random } from '../domain/basics.ts';
 import type { DnsAnswer, MxRecord } from '../domain/dns.ts';
 import type { ConnectVerdict } from './address-policy.ts';
 import type { HostProblem, RefusedAddress } from './host-failure-policy.ts';
+import { ADDRESS_GIVEN, addressProof, type HostProof, type NameProof } from './proof-policy.ts';
 
 /** Hosts of a destination that are looked at; the best ones. */
 export const MAX_HOSTS = 20;
@@ -37,7 +38,7 @@ export type HostBasis = 'mx' | 'mx-above-own' | 'implicit';
 export type SkippedHost = { readonly exchange: string; readonly because: 'address' | 'bad-name' };
 
 /** A host with its addresses. Name null: the address itself was given. */
-export type ResolvedHost = {
+export type ResolvedHost = HostProof & {
   readonly name: Domain | null;
   readonly port: number;
   readonly preference: number;
@@ -53,7 +54,7 @@ export type HostVerdict =
   | { readonly kind: 'unusable'; readonly preference: number; readonly problem: HostProblem };
 
 /** A host in the order to be tried, its addresses likewise. */
-export type HostCandidate = {
+export type HostCandidate = HostProof & {
   /** Null where an address was given instead of a name. */
   readonly name: Domain | null;
   readonly port: number;
@@ -102,9 +103,12 @@ export type AddressRules = { isOwn(address: string): boolean; mayConnect(address
 /** What was found of a host; `aaaa` is null where IPv6 is not used. */
 export type FoundAddresses = { readonly a: DnsAnswer<string>; readonly aaaa: DnsAnswer<string> | null };
 
+/** A host whose addresses were looked up. */
+export type HostToJudge = NamedHost & NameProof & { readonly port: number };
+
 /** What becomes of a host with these addresses. One family's failure does not hide what the other has. */
-export function judgeHost(host: NamedHost & { readonly port: number }, found: FoundAddresses, rules: AddressRules): HostVerdict {
-  const { name, port, preference } = host;
+export function judgeHost(host: HostToJudge, found: FoundAddresses, rules: AddressRules): HostVerdict {
+  const { name, preference } = host;
   const answers = found.aaaa === null ? [found.a] : [found.a, found.aaaa];
   const all = answers.flatMap((answer) => (answer.kind === 'records' ? answer.records : []));
   if (all.some((address) => rules.isOwn(address))) return { kind: 'own', preference };
@@ -116,7 +120,7 @@ export function judgeHost(host: NamedHost & { readonly port: number }, found: Fo
   });
   if (allowed.length > 0) {
     const [ipv6, ipv4] = [allowed.filter((address) => isIP(address) === 6), allowed.filter((address) => isIP(address) === 4)];
-    return { kind: 'usable', host: { name, port, preference, ipv6, ipv4 } };
+    return { kind: 'usable', host: { ...host, ...addressProof(answers), ipv6, ipv4 } };
   }
   const [example] = refused;
   const problem = example === undefined ? addressProblem(name, answers) : ({ kind: 'refused', example } as const);
@@ -130,7 +134,7 @@ export function judgeAddress(address: string, port: number, rules: AddressRules)
   if (!verdict.ok)
     return { kind: 'unusable', preference: 0, problem: { kind: 'refused', example: { address, kind: verdict.kind } } };
   const families = isIP(address) === 6 ? { ipv6: [address], ipv4: [] } : { ipv6: [], ipv4: [address] };
-  return { kind: 'usable', host: { name: null, port, preference: 0, ...families } };
+  return { kind: 'usable', host: { ...ADDRESS_GIVEN, name: null, port, preference: 0, ...families } };
 }
 
 /** Why a host has no address: not known before known to have none. */
@@ -185,9 +189,9 @@ export function mergeHops(hops: readonly NonEmpty<ResolvedHost>[], balance: bool
 /** The order to try hosts in, drawn anew at each call: by preference, by chance among equals, IPv6 and IPv4 by turns. */
 export function orderHosts(hosts: NonEmpty<ResolvedHost>, random: Random): NonEmpty<HostCandidate> {
   const drawn = shuffled(hosts, random).toSorted((one, other) => one.preference - other.preference);
-  const candidates = drawn.flatMap((host): HostCandidate[] => {
-    const addresses = byTurns(shuffled(host.ipv6, random), shuffled(host.ipv4, random)).slice(0, MAX_ADDRESSES_PER_HOST);
-    return isNonEmpty(addresses) ? [{ name: host.name, port: host.port, addresses, preference: host.preference }] : [];
+  const candidates = drawn.flatMap(({ ipv6, ipv4, ...host }): HostCandidate[] => {
+    const addresses = byTurns(shuffled(ipv6, random), shuffled(ipv4, random)).slice(0, MAX_ADDRESSES_PER_HOST);
+    return isNonEmpty(addresses) ? [{ ...host, addresses }] : [];
   });
   if (!isNonEmpty(candidates)) throw new Error('a resolved host without an address');
   return candidates;

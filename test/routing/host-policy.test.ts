@@ -19,6 +19,7 @@ import {
   orderHosts,
   type ResolvedHost,
 } from '../../src/routing/host-policy.ts';
+import { ADDRESS_GIVEN, namedByOperator } from '../../src/routing/proof-policy.ts';
 
 const domain = 'a.test' as Domain;
 const isOwnName = (name: string): boolean => name === 'relay.test';
@@ -100,7 +101,7 @@ const hostRows: readonly (readonly [what: string, a: DnsAnswer<string>, aaaa: Dn
 ];
 for (const [what, a, aaaa, expected] of hostRows) {
   test(`host: ${what}`, () => {
-    const verdict = judgeHost({ name: domain, port: 25, preference: 0 }, { a, aaaa }, rules);
+    const verdict = judgeHost({ name: domain, port: 25, preference: 0, ...namedByOperator(domain) }, { a, aaaa }, rules);
     const text =
       verdict.kind === 'usable'
         ? `${verdict.host.ipv6.join(' ')} | ${verdict.host.ipv4.join(' ')}`
@@ -112,6 +113,7 @@ for (const [what, a, aaaa, expected] of hostRows) {
 }
 
 const host = (name: string, preference: number, ipv4 = ['192.0.2.1'], ipv6: string[] = []): ResolvedHost => ({
+  ...ADDRESS_GIVEN,
   name: name as Domain,
   port: 25,
   preference,

@@ -91,6 +91,15 @@ const zone: Zone = {
   'many.test': { mx: Array.from({ length: 60 }, (_, n) => [n, `h${n}.many.test`] as const) },
   ...Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`h${n}.many.test`, n < 7 ? {} : { a: [`192.0.2.${n}`] }])),
   'smart.test': { a: ['10.0.0.5'] },
+  'signed.test': { mx: [[10, 'mx.signed.test']], secure: true },
+  'mx.signed.test': { a: ['192.0.2.7'], secure: true },
+  'signed-alias.test': { cname: 'signed.test', secure: true },
+  'signed-implicit.test': { a: ['192.0.2.8'], secure: true },
+  'host-alias.test': { mx: [[10, 'alias-of-mx.test']], secure: true },
+  'alias-of-mx.test': { cname: 'mx.signed.test', secure: true },
+  'host-alias-out.test': { mx: [[10, 'alias-out.test']], secure: true },
+  'alias-out.test': { cname: 'mx2.plain.test', secure: true },
+  'signed-to-plain.test': { mx: [[10, 'mx2.plain.test']], secure: true },
   'brief.test': { a: ['192.0.2.6'], ttl: 5 },
 };
 
@@ -103,7 +112,7 @@ const config = {
 const connector = (route: Route, name = 'out'): OutboundConnector => ({ name, route }) as unknown as OutboundConnector;
 const byMx = connector({ kind: 'mx' });
 const smarthosts = (balance: boolean, first: NextHop, ...rest: NextHop[]): OutboundConnector =>
-  connector({ kind: 'smarthost', hosts: [first, ...rest], balance });
+  connector({ kind: 'smarthost', hosts: [first, ...rest], balance, tls: 'starttls', auth: null });
 const named = (name: string, port = 25): NextHop => ({ kind: 'host', name: name as Domain, port });
 
 /** `name[port] address,address` of each host, or the failure. */
@@ -223,6 +232,46 @@ test('routes the operator named', async (suite) => {
       await suite.test(what, async () => {
         const plan = await resolveHosts({ connector: out, domain: 'x.test' as Domain }, context, never);
         assert.equal(planText(plan), expected);
+      });
+    }
+  });
+});
+
+/** `MX secure|insecure of NAMES; addresses secure|insecure at CANONICAL`. */
+const proofText = (plan: HostPlan): string => {
+  if (plan.kind === 'failed') return planText(plan);
+  const [{ mxSecure, nextHopNames, addressesSecure, canonicalName }] = plan.hosts;
+  const word = (secure: boolean): string => (secure ? 'secure' : 'insecure');
+  return `${word(mxSecure)} of ${nextHopNames.join(' ') || '-'}; ${word(addressesSecure)} at ${canonicalName ?? '-'}`;
+};
+const proofRows: readonly (readonly [connector: OutboundConnector, domain: string, proof: string])[] = [
+  [byMx, 'plain.test', 'insecure of plain.test; insecure at mx1.plain.test'],
+  [byMx, 'signed.test', 'secure of signed.test; secure at mx.signed.test'],
+  [byMx, 'signed-alias.test', 'secure of signed-alias.test signed.test; secure at mx.signed.test'],
+  [byMx, 'signed-implicit.test', 'secure of signed-implicit.test; secure at signed-implicit.test'],
+  [byMx, 'host-alias.test', 'secure of host-alias.test; secure at mx.signed.test'],
+  [byMx, 'host-alias-out.test', 'secure of host-alias-out.test; insecure at mx2.plain.test'],
+  [byMx, 'signed-to-plain.test', 'secure of signed-to-plain.test; insecure at mx2.plain.test'],
+  [byMx, '[192.0.2.7]', 'insecure of -; insecure at -'],
+  [smarthosts(false, named('implicit.test')), 'x.test', 'secure of implicit.test; insecure at implicit.test'],
+  [smarthosts(false, named('mx.signed.test')), 'x.test', 'secure of mx.signed.test; secure at mx.signed.test'],
+  [
+    smarthosts(false, { kind: 'mx', domain: 'signed.test' as Domain, port: 25 }),
+    'x.test',
+    'secure of signed.test; secure at mx.signed.test',
+  ],
+  [
+    smarthosts(false, { kind: 'mx', domain: 'plain.test' as Domain, port: 25 }),
+    'x.test',
+    'insecure of plain.test; insecure at mx1.plain.test',
+  ],
+  [smarthosts(false, { kind: 'address', address: '192.0.2.7', port: 25 }), 'x.test', 'insecure of -; insecure at -'],
+];
+test('what DNSSEC says of a host goes with it', async (suite) => {
+  await withDns(async ({ context }) => {
+    for (const [out, domain, proof] of proofRows) {
+      await suite.test(`${out.route.kind} ${domain}: ${proof}`, async () => {
+        assert.equal(proofText(await resolveHosts({ connector: out, domain: domain as Domain }, context, never)), proof);
       });
     }
   });
