@@ -5,8 +5,7 @@
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
 import type { BehaviourName } from '../support/lab/behaviour-table.ts';
-import type { Receiver } from '../support/lab/receiver.ts';
-import { connectorTo, linesAbout, startReceivers, stopAll } from '../support/lab-relay.ts';
+import { connectorTo, linesAbout, type Receivers, startReceivers } from '../support/lab-relay.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { SECRET, submit } from '../support/submit.ts';
 import { type LogLine, type TempRelay, tempRelay, tlsOf } from '../support/temp-relay.ts';
@@ -63,7 +62,7 @@ const kindOf = (line: LogLine): unknown => (line['failure'] as { kind?: unknown 
 describe('the ladder', { concurrency: true }, () => {
   for (const mode of ['opportunistic', 'encrypt'] as const) {
     describe(mode, { concurrency: true }, () => {
-      let receivers: ReadonlyMap<Name, Receiver>;
+      let receivers: Receivers<Name>;
       let relay: TempRelay;
       before(async () => {
         // Between the sizes of the two ClientHellos; without a name to ask for the first has 254 octets, the second 165.
@@ -73,15 +72,16 @@ describe('the ladder', { concurrency: true }, () => {
 workers: 1
 delivery: { timeouts: { tls: 2s } }
 outbound:
-${[...receivers.values()].map((receiver) => connectorTo(receiver, { mode })).join('\n')}`,
+${receivers.all.map((receiver) => connectorTo(receiver, { mode })).join('\n')}`,
         });
         await relay.start();
         await submit(relay, ...NAMES.map((name) => ({ to: `user@${name}.lab.test` })));
       });
       after(async () => {
-        assert.equal(await relay.kill('SIGTERM'), 0, relay.output());
+        const code = await relay.kill('SIGTERM');
         await relay[Symbol.asyncDispose]();
-        await stopAll(receivers.values());
+        await receivers.stop();
+        assert.equal(code, 0, relay.output());
       });
 
       const outcome = async (name: Name): Promise<LogLine> => {
@@ -98,8 +98,7 @@ ${[...receivers.values()].map((receiver) => connectorTo(receiver, { mode })).joi
         const delivered = mode === 'opportunistic' || row.tls !== null;
         test(`${name}: ${delivered ? `delivered, ${row.rung}` : 'deferred 4.4.317'}`, async () => {
           const line = await outcome(name);
-          const receiver = receivers.get(name);
-          assert.ok(receiver !== undefined);
+          const receiver = receivers.of(name);
           assert.equal(line.event, delivered ? 'delivery.delivered' : 'delivery.deferred', JSON.stringify(line));
           assert.deepEqual(line['policy'], { level: mode, source: `connector:${name}-lab-test` });
           assert.deepEqual([line['ip'], line['connector']], [receiver.address, `${name}-lab-test`]);

@@ -1,24 +1,35 @@
 /** A relay before a farm of receivers: configuration for it, and what its log says about one of them. */
-import { type BehaviourName, isBehaviourName } from './lab/behaviour-table.ts';
+import type { BehaviourName } from './lab/behaviour-table.ts';
 import { type Receiver, type ReceiverOptions, startReceiver } from './lab/receiver.ts';
 import type { LogLine, TempRelay } from './temp-relay.ts';
+
+/** Some receivers, stopped together. */
+export type Receivers<Name extends BehaviourName> = AsyncDisposable & {
+  /** In the order asked for. */
+  readonly all: readonly Receiver[];
+  of(name: Name): Receiver;
+  stop(): Promise<void>;
+};
 
 /** Receivers by behaviour, each on a loopback address of its own as hosts are. `subnet`: the third number of 127.1.x.y. */
 export async function startReceivers<Name extends BehaviourName>(
   names: readonly Name[],
   subnet: number,
   options: ReceiverOptions = {},
-): Promise<ReadonlyMap<Name, Receiver>> {
-  const started = names.map(
-    async (name, at) => [name, await startReceiver(name, { ...options, address: `127.1.${subnet}.${at + 1}` })] as const,
+): Promise<Receivers<Name>> {
+  const all = await Promise.all(
+    names.map((name, at) => startReceiver(name, { ...options, address: `127.1.${subnet}.${at + 1}` })),
   );
-  return new Map(await Promise.all(started));
+  const stop = async (): Promise<void> => {
+    await Promise.all(all.map((receiver) => receiver.stop()));
+  };
+  const of = (name: Name): Receiver => {
+    const found = all.find(({ behaviour }) => behaviour === name);
+    if (found === undefined) throw new Error(`no receiver ${name} was started`);
+    return found;
+  };
+  return { all, of, stop, [Symbol.asyncDispose]: stop };
 }
-
-/** Stops them all. */
-export const stopAll = async (receivers: Iterable<Receiver>): Promise<void> => {
-  await Promise.all([...receivers].map((receiver) => receiver.stop()));
-};
 
 /** A smarthost connector for `recipientDomain`, by default the receiver's name; `more` are further lines of the connector. */
 export const connectorTo = (receiver: Receiver, { mode = 'opportunistic', domain = receiver.hostname, more = '' } = {}): string =>
@@ -32,9 +43,3 @@ export const linesAbout = (relay: TempRelay, event: string, about: string): read
   relay.log.filter(
     (line) => line.event === event && (line['to'] === about || String(line['to']).endsWith(`@${about}`) || line['ip'] === about),
   );
-
-/** The behaviour a `…@NAME.lab.test` address goes to. */
-export function behaviourOfAddress(address: string): BehaviourName | null {
-  const name = /@(.*)\.lab\.test$/.exec(address)?.[1] ?? '';
-  return isBehaviourName(name) ? name : null;
-}
