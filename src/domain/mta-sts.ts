@@ -27,11 +27,6 @@ export type StoredPolicy = StsPolicy & {
   readonly usedAt: Instant;
 };
 
-/** What a thread learned of a domain's policy. */
-export type StoredPolicyChange =
-  | { readonly kind: 'put'; readonly policy: StoredPolicy }
-  | { readonly kind: 'remove'; readonly domain: Domain };
-
 /** Policies kept at most; those that end first give way. */
 export const MAX_STORED_POLICIES = 100_000;
 

@@ -4,6 +4,7 @@
  */
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type { Lease } from './lease-table.ts';
 import { countMessage, endLease, giveBack, numbersByDomain, type QueueState, removeMessage } from './queue-state.ts';
 import type { Answer, ChangeOp, ClaimKey, PostedMessage } from './spool-protocol.ts';
@@ -175,18 +176,10 @@ export function changeHostMemory(state: QueueState, op: Op<'host-memory'>): Answ
   return DONE;
 }
 
-/** Keeps or removes an MTA-STS policy; every client hears of it once that is durable. */
-export function changePolicy(state: QueueState, op: Op<'policy'>): Answer {
-  const change = op.change;
-  switch (change.kind) {
-    case 'put':
-      state.store.putPolicy(change.policy);
-      break;
-    case 'remove':
-      state.store.removePolicy(change.domain);
-      break;
-  }
-  state.effects.policyChanges.push(change);
+/** Keeps an MTA-STS policy; every client hears of it once that is durable. */
+export function keepPolicy(state: QueueState, policy: StoredPolicy): Answer {
+  state.store.keepPolicy(policy);
+  state.effects.policies.push(policy);
   return DONE;
 }
 

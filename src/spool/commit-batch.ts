@@ -4,7 +4,7 @@
  */
 import type { ActionProgress } from './apply-action.ts';
 import { applyAction, startAction } from './apply-action.ts';
-import { accept, changeHostMemory, changePolicy, markDestination, release, renew, settle } from './apply-change.ts';
+import { accept, changeHostMemory, keepPolicy, markDestination, release, renew, settle } from './apply-change.ts';
 import type { Change, Loop, Parked } from './commit-loop.ts';
 import { createOutbox, type Outbox } from './outbox.ts';
 import { finishEffects, giveBack, type QueueState } from './queue-state.ts';
@@ -45,7 +45,7 @@ export function commitBatch(loop: Loop, batch: readonly Change[]): Broken | null
   const effects = finishEffects(state);
   attempt.outbox.send();
   for (const change of effects.hostChanges) for (const client of loop.clients) client.post({ kind: 'host-memory', change }, []);
-  for (const change of effects.policyChanges) for (const client of loop.clients) client.post({ kind: 'policy', change }, []);
+  for (const policy of effects.policies) for (const client of loop.clients) client.post({ kind: 'policy', policy }, []);
   for (const event of effects.events) loop.onEvent(event);
   return null;
 }
@@ -90,8 +90,8 @@ function applyChange(state: QueueState, change: Change): Answer | ActionProgress
       return markDestination(state, op.down.domain, op.down.until);
     case 'host-memory':
       return changeHostMemory(state, op);
-    case 'policy':
-      return changePolicy(state, op);
+    case 'keep-policy':
+      return keepPolicy(state, op.policy);
     case 'claim-matching': {
       const claimant = { client: caller.client, leaseFor: op.leaseFor };
       return { kind: 'claims', claims: claimMatching(state, op.filter, { claimant, limit: op.limit }) };

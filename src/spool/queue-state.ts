@@ -4,7 +4,7 @@
  */
 import type { Domain } from '../domain/address.ts';
 import type { Clock } from '../domain/basics.ts';
-import type { StoredPolicyChange } from '../domain/mta-sts.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import { createDueIndex, type DueIndex } from './due-index.ts';
 import { createLeaseTable, type Lease, type LeaseTable } from './lease-table.ts';
 import type { HostMemoryChange } from './spool.ts';
@@ -25,7 +25,7 @@ export type Effects = {
   ended: Lease[];
   files: string[];
   hostChanges: HostMemoryChange[];
-  policyChanges: StoredPolicyChange[];
+  policies: StoredPolicy[];
   events: SpoolEvent[];
   /** The destination at whose rows the store failed, null where it did not. */
   stumbledOver: Domain | null;
@@ -48,7 +48,7 @@ const noEffects = (): Effects => ({
   ended: [],
   files: [],
   hostChanges: [],
-  policyChanges: [],
+  policies: [],
   events: [],
   stumbledOver: null,
 });

@@ -5,7 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { QueueId, Recipients } from '../domain/envelope.ts';
-import type { StoredPolicy, StoredPolicyChange } from '../domain/mta-sts.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type {
   ClaimedRecipient,
   DestinationDown,
@@ -53,7 +53,7 @@ export type ChangeOp =
   | { readonly op: 'renew'; readonly id: number; readonly keys: readonly ClaimKey[]; readonly leaseFor: Milliseconds }
   | { readonly op: 'mark-destination'; readonly id: number; readonly down: DestinationDown }
   | { readonly op: 'host-memory'; readonly id: number; readonly change: HostMemoryChange }
-  | { readonly op: 'policy'; readonly id: number; readonly change: StoredPolicyChange }
+  | { readonly op: 'keep-policy'; readonly id: number; readonly policy: StoredPolicy }
   | {
       readonly op: 'act';
       readonly id: number;
@@ -135,4 +135,4 @@ export type SpoolReply =
     }
   | { readonly kind: 'health'; readonly health: SpoolHealth }
   | { readonly kind: 'host-memory'; readonly change: HostMemoryChange }
-  | { readonly kind: 'policy'; readonly change: StoredPolicyChange };
+  | { readonly kind: 'policy'; readonly policy: StoredPolicy };

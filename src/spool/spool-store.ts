@@ -97,8 +97,7 @@ export type StoreChanges = {
   forgetHost(host: string, address: string): void;
   /** Forgets hosts learned of before `before`, and the oldest beyond `keep`. */
   pruneHosts(before: Instant, keep: number): void;
-  putPolicy(policy: StoredPolicy): void;
-  removePolicy(domain: Domain): void;
+  keepPolicy(policy: StoredPolicy): void;
   /** Removes policies that ended by `now`, and those that end first beyond `keep`. */
   prunePolicies(now: Instant, keep: number): void;
   writeTotals(totals: Totals): void;

@@ -5,7 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds, NonEmpty, Result } from '../domain/basics.ts';
 import type { QueueId } from '../domain/envelope.ts';
-import type { StoredPolicy, StoredPolicyChange } from '../domain/mta-sts.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type {
   Body,
   Claim,
@@ -91,10 +91,10 @@ export type Spool = {
   onHostMemory(listener: (change: HostMemoryChange) => void): void;
   /** The MTA-STS policies kept, some of which may have ended. */
   recallPolicies(): Promise<readonly StoredPolicy[]>;
-  /** Keeps or removes a policy. Durable soon; told to every thread, this one included, through `onPolicy`. */
-  changePolicy(change: StoredPolicyChange): Promise<void>;
-  /** Calls back whenever any thread changed a policy. */
-  onPolicy(listener: (change: StoredPolicyChange) => void): void;
+  /** Keeps a policy until it ends or another of its domain takes its place. Told to every thread, this one included, through `onPolicy`. */
+  keepPolicy(policy: StoredPolicy): Promise<void>;
+  /** Calls back whenever any thread kept a policy. */
+  onPolicy(listener: (policy: StoredPolicy) => void): void;
   /** The health as last known, at most a second old. Synchronous: asked at every MAIL. */
   health(): SpoolHealth;
   close(): Promise<void>;

@@ -33,9 +33,8 @@ export const CHANGES = {
   pruneOldHosts: 'DELETE FROM host_memory WHERE since < ?',
   pruneManyHosts: `DELETE FROM host_memory WHERE (host, address) IN
     (SELECT host, address FROM host_memory ORDER BY since LIMIT max((SELECT count(*) FROM host_memory) - ?, 0))`,
-  putPolicy: `INSERT INTO sts_policies VALUES (?, ?, ?)
+  keepPolicy: `INSERT INTO sts_policies VALUES (?, ?, ?)
     ON CONFLICT (domain) DO UPDATE SET ends = excluded.ends, policy = excluded.policy`,
-  removePolicy: 'DELETE FROM sts_policies WHERE domain = ?',
   pruneOldPolicies: 'DELETE FROM sts_policies WHERE ends <= ?',
   pruneManyPolicies: `DELETE FROM sts_policies WHERE domain IN
     (SELECT domain FROM sts_policies ORDER BY ends LIMIT max((SELECT count(*) FROM sts_policies) - ?, 0))`,
@@ -88,8 +87,7 @@ export function sqliteChanges(database: DatabaseSync): StoreChanges {
       sql.pruneOldHosts(before);
       sql.pruneManyHosts(keep);
     },
-    putPolicy: (policy) => void sql.putPolicy(policy.domain, policyEnd(policy), JSON.stringify(policy)),
-    removePolicy: (domain) => void sql.removePolicy(domain),
+    keepPolicy: (policy) => void sql.keepPolicy(policy.domain, policyEnd(policy), JSON.stringify(policy)),
     prunePolicies(now, keep) {
       sql.pruneOldPolicies(now);
       sql.pruneManyPolicies(keep);

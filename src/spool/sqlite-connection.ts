@@ -4,7 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { crc32 } from 'node:zlib';
-import type { StoredPolicyChange } from '../domain/mta-sts.ts';
+import type { StoredPolicy } from '../domain/mta-sts.ts';
 import type { HostMemoryChange, SpoolHealth, SpoolProblem } from './spool.ts';
 import type { Answer, PostedBody, SpoolOp, SpoolReply } from './spool-protocol.ts';
 
@@ -27,7 +27,7 @@ export type Connection = {
   ask(op: SpoolOp): Promise<Answer>;
   health(): SpoolHealth;
   onHostMemory(listener: (change: HostMemoryChange) => void): void;
-  onPolicy(listener: (change: StoredPolicyChange) => void): void;
+  onPolicy(listener: (policy: StoredPolicy) => void): void;
   /** Waits for what is still owed (long polls apart, which end empty), then gives the port up. */
   close(): Promise<void>;
 };
@@ -37,7 +37,7 @@ export function openConnection(port: MessagePort): Connection {
   const waiting = new Map<number, Waiter>();
   const outgoing = createOutgoing(port);
   const hostListeners: ((change: HostMemoryChange) => void)[] = [];
-  const policyListeners: ((change: StoredPolicyChange) => void)[] = [];
+  const policyListeners: ((policy: StoredPolicy) => void)[] = [];
   const polls = new Set<number>();
   let settled: (() => void) | null = null;
   let lastId = 0;
@@ -71,7 +71,7 @@ export function openConnection(port: MessagePort): Connection {
         for (const listener of hostListeners) listener(reply.change);
         break;
       case 'policy':
-        for (const listener of policyListeners) listener(reply.change);
+        for (const listener of policyListeners) listener(reply.policy);
         break;
     }
   });

@@ -55,7 +55,7 @@ function spoolOf(client: Client): Spool {
       const answer = await connection.ask({ op: 'recall-policies', id: nextId() });
       return answer.kind === 'policies' ? answer.policies : unanswered(answer);
     },
-    changePolicy: (change) => forgetful(connection.ask({ op: 'policy', id: nextId(), change })),
+    keepPolicy: (policy) => forgetful(connection.ask({ op: 'keep-policy', id: nextId(), policy })),
     onPolicy: (listener) => connection.onPolicy(listener),
     health: () => connection.health(),
     close: () => connection.close(),

@@ -6,7 +6,7 @@ import { strict as assert } from 'node:assert';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { Instant, Milliseconds } from '../../src/domain/basics.ts';
-import type { StoredPolicyChange } from '../../src/domain/mta-sts.ts';
+import type { StoredPolicy } from '../../src/domain/mta-sts.ts';
 import type { Body, Claim } from '../../src/domain/queue.ts';
 import type { ClaimRequest, HostMemoryChange, Spool, SpoolAdmin } from '../../src/spool/spool.ts';
 import { domain, failure, id, mailbox, message, settlement } from './messages.ts';
@@ -445,31 +445,25 @@ function memoryScenarios(scenario: Scenario): void {
     await later.forgetHost(memory.host, memory.address);
     assert.deepEqual(await later.recallHosts(), []);
   });
-  scenario('an MTA-STS policy is kept for every thread and across restarts, replaced, and removed', async (spool, queue) => {
+  scenario('an MTA-STS policy is kept for every thread and across restarts, and replaced', async (spool, queue) => {
     const policy = { ...POLICY, fetchedAt: Date.now() as Instant, usedAt: Date.now() as Instant };
     const other = queue.connect();
-    const heard: StoredPolicyChange[] = [];
-    other.onPolicy((change) => heard.push(change));
+    const heard: StoredPolicy[] = [];
+    other.onPolicy((kept) => heard.push(kept));
     await other.recallPolicies();
-    await spool.changePolicy({ kind: 'put', policy: { ...policy, id: 'old', mode: 'testing' } });
-    await spool.changePolicy({ kind: 'put', policy });
+    await spool.keepPolicy({ ...policy, id: 'old', mode: 'testing' });
+    await spool.keepPolicy(policy);
     assert.deepEqual(await other.recallPolicies(), [policy]);
-    assert.deepEqual(heard.at(-1), { kind: 'put', policy });
+    assert.deepEqual(heard.at(-1), policy);
     await queue.restart();
-    const later = queue.connect();
-    assert.deepEqual(await later.recallPolicies(), [policy]);
-    await later.changePolicy({ kind: 'remove', domain: policy.domain });
-    assert.deepEqual(await later.recallPolicies(), []);
+    assert.deepEqual(await queue.connect().recallPolicies(), [policy]);
   });
   scenario('an MTA-STS policy that has ended is removed at the next start', async (spool, queue) => {
-    const long = Date.now() as Instant;
+    const now = Date.now() as Instant;
     const before = (Date.now() - (POLICY.maxAgeSeconds + 1) * 1000) as Instant;
-    const alive = { ...POLICY, fetchedAt: long, usedAt: long };
-    await spool.changePolicy({
-      kind: 'put',
-      policy: { ...POLICY, domain: domain('over.test'), fetchedAt: before, usedAt: before },
-    });
-    await spool.changePolicy({ kind: 'put', policy: alive });
+    const alive = { ...POLICY, fetchedAt: now, usedAt: now };
+    await spool.keepPolicy({ ...POLICY, domain: domain('over.test'), fetchedAt: before, usedAt: before });
+    await spool.keepPolicy(alive);
     await queue.restart();
     assert.deepEqual(await queue.connect().recallPolicies(), [alive]);
   });
