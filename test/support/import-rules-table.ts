@@ -38,7 +38,7 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
     /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/[\w-]+-protocol|spool\/sqlite-[\w-]+)\.ts$/,
   ],
   [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
-  [/^node:http$/, /^(admin|cli)\//],
+  [/^node:http$/, /^((admin|cli)\/|security\/mta-sts-fetch\.ts$)/],
   [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/)/],
   [/^node:/, /./],
 ];
