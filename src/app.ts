@@ -21,6 +21,7 @@ import { selfTest } from './platform/self-test.ts';
 import { forbidsStart } from './platform/self-test-policy.ts';
 import { openShutdown, type Shutdown } from './platform/shutdown.ts';
 import { keepThread, type Thread } from './platform/threads.ts';
+import { loadMaterials, type MaterialsByConnector } from './platform/tls-materials.ts';
 import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { createCounterMemory, sumCounters } from './reporting/counters.ts';
@@ -94,6 +95,11 @@ class App {
       });
     const certificates = loadCertificates(config, clock.now());
     if (!(await this.#test(certificates))) return 1;
+    const materials = loadMaterials(config);
+    if (!materials.ok) {
+      for (const { file, text } of materials.error) this.#log.error('relay.failed', { text: `${file} ${text}` });
+      return 1;
+    }
     const spoolThread = await startSpoolThread({ path: config.queue.path, diskFreeBytes: config.limits.diskFreeBytes });
     if (!spoolThread.ok) {
       this.#log.error('relay.failed', { text: spoolThread.error.detail });
@@ -105,7 +111,7 @@ class App {
       this.#log[kind === 'recovered' ? 'info' : 'error'](`spool.${kind}`, fields),
     );
     this.#log.info('spool.opened', { path: config.queue.path, ...spoolThread.value.recovery });
-    const threads = this.#keepRelays(spoolThread.value, {
+    const threads = this.#keepRelays(spoolThread.value, materials.value, {
       pairs: certificates.pairs,
       minVersion: config.tls.minVersion,
       ticketKeys: randomBytes(48),
@@ -145,7 +151,11 @@ class App {
   }
 
   /** Starts the relay threads and keeps them; the promises end when the threads have ended for good. */
-  #keepRelays(spoolThread: SpoolThread, certificates: ListenerCertificates): readonly Promise<void>[] {
+  #keepRelays(
+    spoolThread: SpoolThread,
+    materials: MaterialsByConnector,
+    certificates: ListenerCertificates,
+  ): readonly Promise<void>[] {
     const { config } = this.#options.loaded;
     const peerTable = { memory: createPeerTable(config.workers), seed: randomInt(2 ** 31) };
     return this.#counters.map((counters, thread) =>
@@ -164,6 +174,7 @@ class App {
                 spoolPort,
                 bodies: spoolThread.bodies,
                 certificates,
+                materials,
                 peerTable,
                 counters,
                 log: this.#options.log,

@@ -6,6 +6,7 @@ import type { Milliseconds } from './domain/basics.ts';
 import type { Config } from './domain/config.ts';
 import type { ListenProblem } from './inbound/context.ts';
 import type { ListenerCertificates } from './platform/certificates.ts';
+import type { MaterialsByConnector } from './platform/tls-materials.ts';
 
 /** What a relay thread begins with. */
 export type RelayWorkerData = {
@@ -17,6 +18,7 @@ export type RelayWorkerData = {
   /** Folder of the body files. */
   readonly bodies: string;
   readonly certificates: ListenerCertificates;
+  readonly materials: MaterialsByConnector;
   readonly peerTable: { readonly memory: SharedArrayBuffer; readonly seed: number };
   readonly counters: SharedArrayBuffer;
   readonly log: { readonly format: 'json' | 'pretty'; readonly colour: boolean };

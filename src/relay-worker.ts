@@ -29,6 +29,7 @@ import { createDeliveryLog } from './reporting/delivery-log.ts';
 import { makeNotices } from './reporting/notices.ts';
 import { findConnector } from './routing/connector-policy.ts';
 import { createHostResolver } from './routing/resolve-hosts.ts';
+import { type FactSources, gatherFacts, type HostQuestion } from './security/gather-facts.ts';
 import { openHostMemory } from './security/host-memory.ts';
 import { connectSpool } from './spool/sqlite-spool.ts';
 import { createTransport } from './transport/nodemailer-session.ts';
@@ -55,6 +56,9 @@ const pool = new Pool(clock);
 const ownAddresses = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
 const hosts = createHostResolver({ config, resolver, random, clock, ownAddresses });
 const memory = await openHostMemory(spool);
+const factSources: FactSources = { dane: null, mtaSts: null };
+/** Trusts no one: for a connector that is not in the snapshot. */
+const NO_MATERIALS = { id: 'none', trust: { system: false, pem: [] }, clientCertificate: null };
 const attemptContext = {
   transport,
   pool,
@@ -65,6 +69,8 @@ const attemptContext = {
     counters.add('tlsFallbacks');
     mailLog.tlsFallback(fallback);
   },
+  gather: (question: HostQuestion) => gatherFacts(question, factSources),
+  materials: ({ name }: OutboundConnector) => data.materials[name] ?? NO_MATERIALS,
   resolveHosts: (connector: OutboundConnector, claim: Claim) => hosts.resolve(connector, claim),
 };
 const fault = (what: string, error: unknown): void =>

@@ -50,7 +50,16 @@ export function buildConfig(document: ConfigDocument, { root, machine }: BuildCo
     certificates: document.certificates.map(({ cert, key }) => ({ cert: absolute(cert), key: absolute(key) })),
     selfSigned: { cert: absolute('certs/self-signed.pem'), key: absolute('certs/self-signed.key') },
     acceptedDomains: document.acceptedDomains,
-    tls: { minVersion: tls.minVersion, ladder: tls.ladder },
+    tls: {
+      minVersion: tls.minVersion,
+      ladder: tls.ladder,
+      trust: { system: true, files: [] },
+      clientCertificate: null,
+      dane: 'off',
+      mtaSts: 'off',
+      downgradeMemory: null,
+      onDowngrade: 'defer',
+    },
     inbound: document.inbound.map(buildInbound),
     outbound: buildOutbound(document.outbound, { ladder: tls.ladder, retry }),
     queue: { path: absolute(sqlitePath(document)), ephemeral: queue.ephemeral, retry },
@@ -120,7 +129,18 @@ function buildConnector(document: OutboundDocument, defaults: Defaults): Outboun
       inboundConnectors: match.inboundConnector ?? [],
     },
     route: buildRoute(document.route),
-    tls: { mode: tls.mode, ladder: tls.mode === 'plaintext' ? [] : (tls.ladder ?? defaults.ladder) },
+    tls: {
+      mode: tls.mode,
+      ladder: tls.mode === 'plaintext' ? [] : (tls.ladder ?? defaults.ladder),
+      names: [],
+      pins: [],
+      ca: null,
+      clientCertificate: null,
+      dane: 'off',
+      mtaSts: 'off',
+      exception: null,
+    },
+    testMode: false,
     limits: { ...limits, messagesPerMinute: orNull(limits.messagesPerMinute) },
     source: { address: source.address ?? null, helo: source.helo ?? null },
     retry: {
@@ -138,7 +158,7 @@ function buildRoute({ kind, hosts, balance, text }: OutboundDocument['route']): 
       return { kind };
     case 'smarthost':
       if (hosts === undefined) throw new Error('checkOutbound was not asked');
-      return { kind, hosts, balance: balance ?? false };
+      return { kind, hosts, balance: balance ?? false, tls: 'starttls', auth: null };
     case 'reject':
       return { kind, text: text ?? REJECT_TEXT };
   }

@@ -8,13 +8,16 @@ import type { OutboundConnector } from '../domain/connector.ts';
 import type { AttemptPath, DeliveryFailure, DeliveryOutcome, DeliveryReport } from '../domain/outcome.ts';
 import type { Claim, ClaimedRecipient } from '../domain/queue.ts';
 import type { TlsPolicy } from '../domain/tls.ts';
-import type { HostPlan } from '../routing/resolve-hosts.ts';
-import { decideTlsPolicy } from '../security/tls-policy.ts';
+import type { HostCandidate, HostPlan } from '../routing/resolve-hosts.ts';
+import type { HostQuestion, HostSecurity } from '../security/gather-facts.ts';
+import { decideTlsPolicy, type TlsDecision } from '../security/tls-policy.ts';
 import type { Pooled } from '../transport/pool.ts';
 import type { TransactionResult } from '../transport/session.ts';
+import { type Approach, type TlsMaterials, takePooled } from './approach.ts';
 import { judgeCarrying } from './carry-policy.ts';
-import { judgeBroken, judgeOpenFailure, judgeReply, type Where } from './failure-policy.ts';
-import { type Approach, type Door, HostWalk, takePooled, type WalkContext } from './walk-hosts.ts';
+import { judgeBroken, judgeClosedDoors, judgeReply, type Where } from './failure-policy.ts';
+import { wouldBlock } from './test-mode-policy.ts';
+import { type Door, HostWalk, type WalkContext } from './walk-hosts.ts';
 
 /** Sessions that may refuse a message for now before the attempt ends; the rest of the hosts wait for the next one. */
 const MAX_SESSIONS = 3;
@@ -23,17 +26,20 @@ const MAX_SESSIONS = 3;
 export type AttemptContext = WalkContext & {
   readonly clock: Clock;
   resolveHosts(connector: OutboundConnector, claim: Claim): Promise<HostPlan> | HostPlan;
+  /** What DNS says of a host's protection; at once where it is known. */
+  gather(question: HostQuestion): HostSecurity | Promise<HostSecurity>;
+  /** The loaded files of a connector's TLS. */
+  materials(connector: OutboundConnector): TlsMaterials;
 };
+
+/** The connector chosen for a claim, and the configuration the attempt began with. */
+export type AttemptOrder = { readonly connector: OutboundConnector; readonly config: Config };
 
 /** An attempt's report, and whether any host gave a session at all. */
 export type AttemptResult = { readonly report: DeliveryReport; readonly reached: boolean };
 
 /** Makes the attempt. Never rejects for what a peer, the network or DNS does. */
-export async function attempt(
-  claim: Claim,
-  order: { readonly connector: OutboundConnector; readonly config: Config },
-  context: AttemptContext,
-): Promise<AttemptResult> {
+export async function attempt(claim: Claim, order: AttemptOrder, context: AttemptContext): Promise<AttemptResult> {
   const run = new Attempt(claim, order, context);
   const reached = await run.carryOut();
   return { report: run.report(), reached };
@@ -46,12 +52,12 @@ class Attempt {
   readonly #context: AttemptContext;
   readonly #startedAt;
   readonly #outcomes = new Map<number, DeliveryOutcome>();
-  #policy: TlsPolicy | null = null;
   #door: Door | null = null;
   #lastWhere: Where | null = null;
+  #lastPolicy: TlsPolicy | null = null;
   #pending: readonly ClaimedRecipient[];
 
-  constructor(claim: Claim, order: { readonly connector: OutboundConnector; readonly config: Config }, context: AttemptContext) {
+  constructor(claim: Claim, order: AttemptOrder, context: AttemptContext) {
     this.#claim = claim;
     this.#connector = order.connector;
     this.#config = order.config;
@@ -66,36 +72,61 @@ class Attempt {
       this.#failAll({ permanent: true, enhanced: '5.7.1', text: route.text, reply: null, mx: null, ip: null });
       return true;
     }
-    const policy = decideTlsPolicy({ connector: this.#connector, minVersion: this.#config.tls.minVersion });
-    this.#policy = policy;
     const planned = this.#context.resolveHosts(this.#connector, this.#claim);
     const plan = planned instanceof Promise ? await planned : planned;
     if (plan.kind === 'failed') {
       this.#failAll({ ...plan.failure, reply: null, mx: null, ip: null });
       return true;
     }
-    return this.#visit(plan.hosts, this.#approach(policy));
+    return this.#visit(plan.hosts, this.#approach());
   }
 
-  #approach(policy: TlsPolicy): Approach {
-    const { source } = this.#connector;
+  #approach(): Approach {
+    const { source, route } = this.#connector;
+    const decisions = new Map<HostCandidate, TlsDecision | Promise<TlsDecision>>();
     return {
       connector: this.#connector.name,
-      policy,
       sourceAddress: source.address,
       helo: source.helo ?? this.#config.hostname,
       minVersion: this.#config.tls.minVersion,
       timeouts: this.#config.delivery.timeouts,
+      implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
+      credentials: route.kind === 'smarthost' ? route.auth : null,
+      materials: this.#context.materials(this.#connector),
+      decide: (host) => {
+        const decided = decisions.get(host) ?? this.#decide(host);
+        decisions.set(host, decided);
+        return decided;
+      },
     };
   }
 
+  #decide(host: HostCandidate): TlsDecision | Promise<TlsDecision> {
+    const gathered = this.#context.gather({ connector: this.#connector, host, recipientDomain: this.#claim.domain });
+    return gathered instanceof Promise
+      ? gathered.then((security) => this.#combine(host, security))
+      : this.#combine(host, gathered);
+  }
+
+  #combine(host: HostCandidate, { dane, mtaSts }: HostSecurity): TlsDecision {
+    const { requireTls, tlsRequiredNo } = this.#claim.envelope;
+    const { route } = this.#connector;
+    return decideTlsPolicy({
+      connector: this.#connector,
+      minVersion: this.#config.tls.minVersion,
+      host: { name: host.name, nameIsSecure: host.mxSecure },
+      dane,
+      mtaSts,
+      // RFC 8689, section 5: the header yields to REQUIRETLS.
+      message: requireTls ? 'requiretls' : tlsRequiredNo ? 'tls-required-no' : 'none',
+      credentials: route.kind === 'smarthost' && route.auth !== null,
+      implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
+    });
+  }
+
   /** Door after door until every recipient has its answer. False: no door opened. */
-  async #visit(hosts: Extract<HostPlan, { kind: 'hosts' }>['hosts'], approach: Approach): Promise<boolean> {
-    for (
-      let door = takePooled(hosts, approach, this.#context.pool);
-      door !== null;
-      door = takePooled(hosts, approach, this.#context.pool)
-    ) {
+  async #visit(hosts: readonly HostCandidate[], approach: Approach): Promise<boolean> {
+    for (let door = await this.#keptDoor(hosts, approach); door !== null; door = await this.#keptDoor(hosts, approach)) {
       const stale = await this.#use(door);
       if (!stale && this.#pending.length === 0) return true;
       if (!stale) break;
@@ -108,8 +139,16 @@ class Attempt {
       sessions += 1;
       await this.#use(door);
     }
-    this.#closeAccount(walk, approach.policy);
-    return sessions > 0 || this.#door !== null;
+    this.#closeAccount(walk);
+    return this.#door !== null || walk.closed.some(({ failure }) => failure.kind === 'skipped' || failure.kind === 'peer');
+  }
+
+  async #keptDoor(hosts: readonly HostCandidate[], approach: Approach): Promise<Door | null> {
+    const kept = await takePooled(hosts, approach, this.#context.pool);
+    if (kept === null) return null;
+    const { pooled, target, decision } = kept;
+    const blocked = wouldBlock(decision.shadow, pooled.session.facts, this.#context.clock.now());
+    return { pooled, where: target.where, reused: true, fallbacks: [], policy: decision.policy, wouldBlock: blocked };
   }
 
   /** Carries the message through a door. True: an idle session turned out to be dead before it heard of the message. */
@@ -168,18 +207,17 @@ class Attempt {
       void pooled.session.reset().then((isClean) => (isClean ? this.#context.pool.giveBack(pooled) : void pooled.session.quit()));
   }
 
-  /** Recipients no session answered for are deferred, for the reason that says most. */
-  #closeAccount(walk: HostWalk, policy: TlsPolicy): void {
-    const last = walk.closed.at(-1);
-    for (const { number } of this.#pending) {
-      if (this.#outcomes.has(number)) continue;
-      const failure: DeliveryFailure =
-        last === undefined
-          ? { permanent: false, enhanced: '4.4.1', text: 'no host could be tried', reply: null, mx: null, ip: null }
-          : judgeOpenFailure(last.failure, last.where, policy);
-      this.#outcomes.set(number, { kind: 'deferred', failure });
+  /** Recipients no session answered for share the judgement of the doors that stayed shut. */
+  #closeAccount(walk: HostWalk): void {
+    const unanswered = this.#pending.filter(({ number }) => !this.#outcomes.has(number));
+    if (unanswered.length > 0) {
+      const failure = judgeClosedDoors(walk.closed);
+      for (const { number } of unanswered) this.#outcomes.set(number, outcomeOf(failure));
     }
-    if (this.#door === null && last !== undefined) this.#lastWhere = last.where;
+    const last = walk.closed.at(-1);
+    if (this.#door !== null || last === undefined) return;
+    this.#lastWhere = last.where;
+    this.#lastPolicy = last.policy;
   }
 
   #failAll(failure: DeliveryFailure): void {
@@ -193,16 +231,20 @@ class Attempt {
     const where = this.#door?.where ?? this.#lastWhere;
     const path: AttemptPath = {
       connector: this.#connector.name,
-      policy: this.#policy,
+      policy: this.#door?.policy ?? this.#lastPolicy,
       mx: where?.mx ?? null,
       ip: where?.ip ?? null,
       rung: facts?.rung ?? null,
       tls: facts?.tls ?? null,
       fallbacks: this.#door?.fallbacks ?? [],
+      wouldBlock: this.#door?.wouldBlock ?? null,
     };
     return { path, startedAt: this.#startedAt, endedAt: this.#context.clock.now(), outcomes: this.#outcomes };
   }
 }
+
+const outcomeOf = (failure: DeliveryFailure): DeliveryOutcome =>
+  failure.permanent ? { kind: 'failed', failure } : { kind: 'deferred', failure };
 
 /** The recipients in runs of at most `size`. */
 function batches(recipients: readonly ClaimedRecipient[], size: number): readonly (readonly ClaimedRecipient[])[] {

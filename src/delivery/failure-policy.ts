@@ -3,7 +3,9 @@
  * The only place that judges failures. RFC 5321, section 4.2.1; RFC 3463; codes of interface.md, section 4.
  */
 import type { DeliveryFailure, DeliveryOutcome, EnhancedStatusCode, SmtpReply } from '../domain/outcome.ts';
-import type { TlsFailure, TlsPolicy } from '../domain/tls.ts';
+import type { IdentityFailure, UntrustedReason } from '../domain/peer.ts';
+import type { PolicySource, TlsFailure, TlsPolicy } from '../domain/tls.ts';
+import type { SkipProblem } from '../security/tls-policy.ts';
 import type { OpenFailure, TransactionResult } from '../transport/session.ts';
 
 /** Where the failure met us. */
@@ -48,7 +50,7 @@ const COMMAND_TEXT = {
 } as const;
 
 /** No session came about. Always temporary: another host, another time. */
-export function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy): DeliveryFailure {
+function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy | null): DeliveryFailure {
   const host = hostText(where);
   switch (failure.kind) {
     case 'connect':
@@ -61,11 +63,108 @@ export function judgeOpenFailure(failure: OpenFailure, where: Where, policy: Tls
     case 'broken':
       return temporary(where, '4.4.2', { text: `${host} ${BROKEN_TEXT[failure.problem]} ${COMMAND_TEXT[failure.command]}` });
     case 'tls':
-      return temporary(where, '4.4.317', { text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy)}` });
+      return temporary(where, demander(policy) === 'dane' ? '4.7.321' : '4.4.317', {
+        text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy)}`,
+      });
+    case 'peer':
+      return judgeIdentity(failure.failure, where, policy);
     case 'local':
       return temporary(where, '4.3.0', { text: `this relay could not open a connection to ${host}: ${failure.detail}` });
   }
 }
+
+/** A host that gave no session: it failed, or policy forbade to try (then `policy` is null). */
+export type ClosedDoor = {
+  readonly where: Where;
+  readonly failure: OpenFailure | { readonly kind: 'skipped'; readonly problem: SkipProblem };
+  readonly policy: TlsPolicy | null;
+};
+
+/** What no open door means: temporary while any host is, for the last such reason; else the last reason there is. */
+export function judgeClosedDoors(doors: readonly ClosedDoor[]): DeliveryFailure {
+  const judged = doors.map(judgeClosedDoor);
+  return judged.findLast(({ permanent }) => !permanent) ?? judged.at(-1) ?? NO_HOST;
+}
+
+const NO_HOST: DeliveryFailure = {
+  permanent: false,
+  enhanced: '4.4.1',
+  text: 'no host could be tried',
+  reply: null,
+  mx: null,
+  ip: null,
+};
+
+function judgeClosedDoor({ where, failure, policy }: ClosedDoor): DeliveryFailure {
+  if (failure.kind !== 'skipped') return judgeOpenFailure(failure, where, policy);
+  const { enhanced, text } = failure.problem;
+  return {
+    permanent: enhanced.startsWith('5'),
+    enhanced,
+    text: `${hostText(where)} was not tried: ${text}`,
+    reply: null,
+    mx: where.mx,
+    ip: where.ip,
+  };
+}
+
+/** Whose demand a peer fell short of: the one that asked for identity; of several the strictest kind. */
+function demander(policy: TlsPolicy | null): PolicySource['kind'] {
+  const kinds = (policy?.because ?? []).map(({ kind }) => kind);
+  return (['dane', 'mta-sts', 'connector', 'message'] as const).find((kind) => kinds.includes(kind)) ?? 'default';
+}
+
+/** Codes of interface.md, section 4. Certificates can be mended, so they are worth waiting for; a host without REQUIRETLS is not. */
+function judgeIdentity(failure: IdentityFailure, where: Where, policy: TlsPolicy | null): DeliveryFailure {
+  const text = `${hostText(where)} ${peerFailureText(failure)}${demandText(policy)}`;
+  switch (failure.kind) {
+    case 'dane-mismatch':
+      return temporary(where, '4.7.323', { text });
+    case 'dane-expired':
+      return temporary(where, '4.7.322', { text });
+    case 'dane-name-mismatch':
+      return temporary(where, '4.7.325', { text });
+    case 'no-requiretls':
+      return { permanent: true, enhanced: '5.7.30', text, reply: null, mx: where.mx, ip: where.ip };
+    case 'untrusted':
+    case 'name-mismatch':
+    case 'pin-mismatch':
+      return temporary(where, demander(policy) === 'mta-sts' ? '4.7.5' : '4.7.320', { text });
+  }
+}
+
+const UNTRUSTED_TEXT: Readonly<Record<UntrustedReason, string>> = {
+  'self-signed': 'is self-signed',
+  'unknown-issuer': 'does not lead to an authority this relay trusts',
+  expired: 'has expired',
+  'not-yet-valid': 'is not valid yet',
+  revoked: 'was revoked',
+  'wrong-purpose': 'is not meant for servers',
+  'no-certificate': 'was not shown',
+  other: 'could not be verified',
+};
+
+/** What a peer did not prove, in plain words, to follow the name of the host. */
+export function peerFailureText(failure: IdentityFailure): string {
+  switch (failure.kind) {
+    case 'untrusted':
+      return `showed a certificate that ${UNTRUSTED_TEXT[failure.reason]}`;
+    case 'name-mismatch':
+      return `showed a certificate for ${namesText(failure.presented)}, not for ${failure.wanted.join(' or ')}`;
+    case 'pin-mismatch':
+      return 'showed a certificate with another key than the pinned ones';
+    case 'dane-mismatch':
+      return 'showed a certificate that matches none of its TLSA records';
+    case 'dane-expired':
+      return `showed a certificate that expired on ${new Date(failure.notAfter).toISOString().slice(0, 10)}`;
+    case 'dane-name-mismatch':
+      return `showed a certificate for ${namesText(failure.presented)}, which is not the name its TLSA record is for`;
+    case 'no-requiretls':
+      return 'does not offer REQUIRETLS, which the sender demands';
+  }
+}
+
+const namesText = (names: readonly string[]): string => (names.length === 0 ? 'no name at all' : names.slice(0, 5).join(', '));
 
 /** A TLS failure in plain words, to follow the name of the host. */
 export function tlsFailureText(failure: TlsFailure): string {
@@ -84,22 +183,26 @@ export function tlsFailureText(failure: TlsFailure): string {
 }
 
 /** Who demands TLS, where someone does. */
-function demandText(policy: TlsPolicy): string {
-  if (policy.plaintext !== 'never') return '';
-  const [source] = policy.because;
+function demandText(policy: TlsPolicy | null): string {
+  if (policy?.plaintext !== 'never') return '';
+  const demands = policy.because.map(demandOf).filter((text) => text !== null);
+  return demands.length === 0 ? '' : `, and ${demands.join(' and ')}`;
+}
+
+function demandOf(source: PolicySource): string | null {
   switch (source.kind) {
     case 'connector':
-      return `, and connector ${source.name} demands TLS`;
+      return `connector ${source.name} demands it`;
     case 'dane':
-      return ', and DANE demands TLS';
+      return `DANE (the TLSA records of ${source.tlsaBase}) demands it`;
     case 'mta-sts':
-      return ', and the MTA-STS policy of the domain demands TLS';
+      return `the MTA-STS policy of ${source.domain} demands it`;
     case 'message':
-      return ', and the sender demands TLS';
+      return 'the sender demands it';
     case 'credentials':
-      return ', and credentials are never sent without TLS';
+      return 'credentials are never sent without TLS';
     case 'default':
-      return ', and TLS is demanded';
+      return null;
   }
 }
 

@@ -29,6 +29,7 @@ export function speaksOfAddress(failure: OpenFailure): boolean {
       return failure.command === 'connect';
     case 'reply':
     case 'tls':
+    case 'peer':
     case 'local':
       return false;
   }

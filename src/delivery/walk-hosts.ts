@@ -2,31 +2,22 @@
  * Goes from door to door: opens a session at the hosts of a destination, in order, down the ladder where TLS fails.
  * Executes what ladder-policy.ts decides and tells what it met; judges nothing itself.
  */
-import type { Domain } from '../domain/address.ts';
-import type { Clock, Milliseconds, Result } from '../domain/basics.ts';
-import type { DeliveryTimeouts } from '../domain/config.ts';
+import { type Clock, err, type Milliseconds, type Result } from '../domain/basics.ts';
 import type { Rung, TlsAttempt, TlsFailure, TlsPolicy, TlsRung } from '../domain/tls.ts';
 import type { HostCandidate } from '../routing/resolve-hosts.ts';
 import type { HostMemory } from '../security/host-memory.ts';
 import { firstRung, mayFallToPlaintext, nextRung, rungMemory } from '../security/ladder-policy.ts';
+import { judgePeer } from '../security/peer-policy.ts';
+import type { TlsDecision } from '../security/tls-policy.ts';
 import type { Pool, Pooled } from '../transport/pool.ts';
-import { type PoolKeyFacts, poolKey } from '../transport/pool-key-policy.ts';
 import type { OpenFailure, Session, Transport } from '../transport/session.ts';
-import type { Where } from './failure-policy.ts';
+import { type Approach, connectPlan, keyFor, type Target, targetOf } from './approach.ts';
+import type { ClosedDoor, Where } from './failure-policy.ts';
 import { AVOID_ADDRESS_FOR, speaksOfAddress } from './pace-policy.ts';
+import { wouldBlock } from './test-mode-policy.ts';
 
 /** Addresses tried in one attempt (security-notes: an MX set of hundreds costs no more than one of five). */
 const MAX_ADDRESSES = 8;
-
-/** What is fixed for all hosts of one delivery. */
-export type Approach = {
-  readonly connector: string;
-  readonly policy: TlsPolicy;
-  readonly sourceAddress: string | null;
-  readonly helo: Domain;
-  readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
-  readonly timeouts: DeliveryTimeouts;
-};
 
 /** One step down, for the log: from which rung to which and why. `to` null: no rung is left at this address. */
 export type Fallback = Where & {
@@ -46,18 +37,24 @@ export type WalkContext = {
   onFallback(fallback: Fallback): void;
 };
 
-/** A session ready for a message, and the way to it. */
+/** A session ready for a message, the way to it, and the decision it satisfies. */
 export type Door = {
   readonly pooled: Pooled;
   readonly where: Where;
   readonly reused: boolean;
   readonly fallbacks: readonly TlsAttempt[];
+  readonly policy: TlsPolicy;
+  /** What a connector in test mode would have said against this door. */
+  readonly wouldBlock: string | null;
 };
 
-/** A host that gave none. */
-export type ClosedDoor = { readonly where: Where; readonly failure: OpenFailure };
-
-type Target = { readonly host: HostCandidate; readonly address: string; readonly where: Where };
+type Decision = Extract<TlsDecision, { kind: 'use' }>;
+/** TLS failed on every rung at this address. */
+type Exhausted = { readonly target: Target; readonly decision: Decision; readonly fallbacks: readonly TlsAttempt[] };
+type Descent =
+  | { readonly kind: 'door'; readonly door: Door }
+  | ({ readonly kind: 'exhausted' } & Exhausted)
+  | { readonly kind: 'shut'; readonly local: boolean };
 
 /** Addresses that lately did not answer: tried after all others. Bounded by forgetting what is over. */
 export class AvoidedAddresses {
@@ -75,20 +72,6 @@ export class AvoidedAddresses {
   forget(address: string): void {
     if (this.#until.size > 0) this.#until.delete(address);
   }
-}
-
-/** An idle session at the most preferred hosts, if there is one. Costs no network. */
-export function takePooled(hosts: readonly HostCandidate[], approach: Approach, pool: Pool): Door | null {
-  const first = hosts[0];
-  if (first === undefined) return null;
-  for (const host of hosts) {
-    if (host.preference !== first.preference) return null;
-    for (const address of host.addresses) {
-      const pooled = pool.take(keyFor({ host, address, where: whereOf(host, address) }, approach));
-      if (pooled !== null) return { pooled, where: whereOf(host, address), reused: true, fallbacks: [] };
-    }
-  }
-  return null;
 }
 
 /** One delivery's walk. `next` opens the next door, at most once per rung and address; null when there is none left. */
@@ -117,7 +100,7 @@ export class HostWalk {
   /** The targets to try, those that lately did not answer last. */
   #order(hosts: readonly HostCandidate[]): readonly Target[] {
     const now = this.#context.clock.monotonic();
-    const targets = hosts.flatMap((host) => host.addresses.map((address) => ({ host, address, where: whereOf(host, address) })));
+    const targets = hosts.flatMap((host) => host.addresses.map((address) => targetOf(host, address)));
     const avoided = targets.filter(({ address }) => this.#context.avoided.has(address, now));
     const good = avoided.length === 0 ? targets : targets.filter((target) => !avoided.includes(target));
     return [...good, ...avoided].slice(0, MAX_ADDRESSES);
@@ -125,133 +108,128 @@ export class HostWalk {
 
   /** The hosts of one preference: TLS at each, and only then, where allowed, the clear. */
   async *#walkGroup(targets: readonly Target[]): AsyncGenerator<Door, void> {
-    const exhausted: { readonly target: Target; readonly fallbacks: readonly TlsAttempt[] }[] = [];
+    const exhausted: Exhausted[] = [];
     let opened = false;
     let localFault = false;
     for (const target of targets) {
-      const result = await this.#descend(target);
+      const result = await this.#approachTarget(target);
       if (result.kind === 'door') {
         opened = true;
         yield result.door;
-      } else if (result.kind === 'exhausted') exhausted.push({ target, fallbacks: result.fallbacks });
+      } else if (result.kind === 'exhausted') exhausted.push(result);
       else localFault ||= result.local;
     }
-    if (opened || !mayFallToPlaintext(this.#approach.policy, { exhausted: exhausted.length, localFault })) return;
-    for (const { target, fallbacks } of exhausted) {
-      const session = await this.#open(target, 'plaintext');
-      if (session.ok) yield this.#door(target, session.value, fallbacks);
-      else this.#shut(target, session.error);
+    if (opened) return;
+    for (const { target, decision, fallbacks } of exhausted) {
+      if (!mayFallToPlaintext(decision.policy, { exhausted: exhausted.length, localFault })) continue;
+      const session = await this.#open(target, decision, 'plaintext');
+      if (session.ok) yield this.#door(target, session.value, { decision, fallbacks });
+      else this.#shut(target, session.error, decision.policy);
     }
   }
 
+  async #approachTarget(target: Target): Promise<Descent> {
+    const decision = await this.#approach.decide(target.host);
+    if (decision.kind === 'use') return this.#descend(target, decision);
+    this.closed.push({ where: target.where, failure: { kind: 'skipped', problem: decision.problem }, policy: null });
+    return { kind: 'shut', local: false };
+  }
+
   /** The TLS rungs at one address, from the highest not known to fail. */
-  async #descend(
-    target: Target,
-  ): Promise<
-    | { readonly kind: 'door'; readonly door: Door }
-    | { readonly kind: 'exhausted'; readonly fallbacks: readonly TlsAttempt[] }
-    | { readonly kind: 'shut'; readonly local: boolean }
-  > {
-    const { policy } = this.#approach;
+  async #descend(target: Target, decision: Decision): Promise<Descent> {
+    const { policy } = decision;
     const start = firstRung(policy, this.#context.memory.recall(target.where.mx, target.address), this.#context.clock.now());
-    if (start.kind === 'none') return { kind: 'shut', local: true };
-    if (start.kind === 'plaintext' && policy.plaintext !== 'always') return { kind: 'exhausted', fallbacks: [] };
+    if (start.kind === 'none') return this.#noRung(target, policy);
+    if (start.kind === 'plaintext' && policy.plaintext !== 'always')
+      return { kind: 'exhausted', target, decision, fallbacks: [] };
     const fallbacks: TlsAttempt[] = [];
     for (let rung: Rung = start.kind === 'tls' ? start.rung : 'plaintext'; ; ) {
-      const session = await this.#open(target, rung);
+      const session = await this.#open(target, decision, rung);
       if (session.ok) {
         if (rung !== 'plaintext') this.#tellIfClear(target, rung, session.value);
-        return { kind: 'door', door: this.#door(target, session.value, fallbacks) };
+        return { kind: 'door', door: this.#door(target, session.value, { decision, fallbacks }) };
       }
-      this.#shut(target, session.error);
+      this.#shut(target, session.error, policy);
       if (session.error.kind !== 'tls' || rung === 'plaintext') return { kind: 'shut', local: session.error.kind === 'local' };
       const next = nextRung(policy, rung, session.error.failure);
       fallbacks.push({ rung, failure: session.error.failure });
-      this.#tell(target, { from: rung, next, failure: session.error.failure });
-      if (next.kind === 'exhausted') return { kind: 'exhausted', fallbacks };
+      const clear = next.kind === 'exhausted' && policy.plaintext === 'allowed';
+      this.#tell(target, {
+        from: rung,
+        to: next.kind === 'tls' ? next.rung : clear ? 'plaintext' : null,
+        failure: session.error.failure,
+      });
+      if (next.kind === 'exhausted') return { kind: 'exhausted', target, decision, fallbacks };
       if (next.kind === 'unavailable') return { kind: 'shut', local: false };
       rung = next.rung;
     }
   }
 
+  /** The configuration leaves nothing to offer: a fault of ours. */
+  #noRung(target: Target, policy: TlsPolicy): Descent {
+    this.#shut(target, { kind: 'local', detail: 'no rung of the ladder is left by tls.minVersion and tls.ladder' }, policy);
+    return { kind: 'shut', local: true };
+  }
+
   /** STARTTLS was not to be had, and the same connection goes on in the clear. */
   #tellIfClear(target: Target, from: TlsRung, { facts }: Session): void {
-    if (facts.tlsFailure === null) return;
-    this.#context.onFallback({
-      ...target.where,
-      connector: this.#approach.connector,
-      from,
-      to: facts.rung,
-      failure: facts.tlsFailure,
-    });
+    if (facts.tlsFailure !== null) this.#tell(target, { from, to: facts.rung, failure: facts.tlsFailure });
   }
 
-  #tell(
-    target: Target,
-    step: { readonly from: TlsRung; readonly next: ReturnType<typeof nextRung>; readonly failure: TlsFailure },
-  ): void {
-    const clear = step.next.kind === 'exhausted' && this.#approach.policy.plaintext === 'allowed';
-    const to = step.next.kind === 'tls' ? step.next.rung : clear ? 'plaintext' : null;
-    this.#context.onFallback({
-      ...target.where,
-      connector: this.#approach.connector,
-      from: step.from,
-      to,
-      failure: step.failure,
-    });
+  #tell(target: Target, step: { readonly from: TlsRung; readonly to: Rung | null; readonly failure: TlsFailure }): void {
+    this.#context.onFallback({ ...target.where, connector: this.#approach.connector, ...step });
   }
 
-  #open(target: Target, rung: Rung): Promise<Result<Session, OpenFailure>> {
-    const { policy, sourceAddress, helo, minVersion, timeouts } = this.#approach;
-    return this.#context.transport.open({
-      host: target.host.name,
-      address: target.address,
-      port: target.host.port,
-      sourceAddress,
-      helo,
-      rung,
-      minVersion,
-      tlsRequired: policy.plaintext === 'never',
-      timeouts,
-    });
+  /** Opens, has the peer judged, and shows credentials to no one who was not. */
+  async #open(target: Target, { policy }: Decision, rung: Rung): Promise<Result<Session, OpenFailure>> {
+    const opened = await this.#context.transport.open(connectPlan(this.#approach, target, { policy, rung }));
+    if (!opened.ok) return opened;
+    const session = opened.value;
+    const failure = this.#judge(session, policy) ?? (await this.#authenticate(session));
+    if (failure === null) return opened;
+    void session.quit();
+    return err(failure);
   }
 
-  #shut(target: Target, failure: OpenFailure): void {
-    this.closed.push({ where: target.where, failure });
+  #judge({ facts }: Session, policy: TlsPolicy): OpenFailure | null {
+    if (facts.peer === null) return null;
+    const failure = judgePeer(policy.peer, facts.peer, this.#context.clock.now());
+    return failure === null ? null : { kind: 'peer', failure };
+  }
+
+  async #authenticate(session: Session): Promise<OpenFailure | null> {
+    const { credentials } = this.#approach;
+    return credentials === null ? null : session.authenticate(credentials);
+  }
+
+  #shut(target: Target, failure: OpenFailure, policy: TlsPolicy): void {
+    this.closed.push({ where: target.where, failure, policy });
     if (speaksOfAddress(failure)) this.#context.avoided.avoid(target.address, this.#context.clock.monotonic());
   }
 
-  #door(target: Target, session: Session, fallbacks: readonly TlsAttempt[]): Door {
+  #door(target: Target, session: Session, way: { readonly decision: Decision; readonly fallbacks: readonly TlsAttempt[] }): Door {
     const { memory, clock, avoided } = this.#context;
+    const { policy, shadow } = way.decision;
     const { mx, ip } = target.where;
     avoided.forget(ip);
     const now = clock.now();
-    const change = rungMemory(this.#approach.policy, session.facts.rung, {
+    const change = rungMemory(policy, session.facts.rung, {
       remembered: memory.recall(mx, ip),
       now,
-      stepped: fallbacks.length > 0,
+      stepped: way.fallbacks.length > 0,
     });
     if (change.kind === 'remember') memory.remember(mx, ip, change.rung, now);
     else if (change.kind === 'forget') memory.forget(mx, ip);
-    const pooled: Pooled = { session, key: keyFor(target, this.#approach), messages: 0, idleSince: 0 };
-    return { pooled, where: target.where, reused: false, fallbacks };
+    const pooled: Pooled = { session, key: keyFor(this.#approach, target, policy), messages: 0, idleSince: 0 };
+    return {
+      pooled,
+      where: target.where,
+      reused: false,
+      fallbacks: way.fallbacks,
+      policy,
+      wouldBlock: wouldBlock(shadow, session.facts, now),
+    };
   }
-}
-
-const whereOf = (host: HostCandidate, address: string): Where => ({ mx: host.name ?? address, ip: address });
-
-function keyFor(target: Target, approach: Approach): string {
-  const facts: PoolKeyFacts = {
-    host: target.host.name,
-    address: target.address,
-    port: target.host.port,
-    sourceAddress: approach.sourceAddress,
-    helo: approach.helo,
-    minVersion: approach.minVersion,
-    connector: approach.connector,
-    policy: approach.policy,
-  };
-  return poolKey(facts);
 }
 
 /** Runs of equal preference. */

@@ -4,7 +4,14 @@
  */
 import type { Domain } from './address.ts';
 import type { Milliseconds, NonEmpty } from './basics.ts';
-import type { AddressRange, DomainPattern, InboundConnector, OutboundConnector, RetrySchedule } from './connector.ts';
+import type {
+  AddressRange,
+  CertificateFiles,
+  DomainPattern,
+  InboundConnector,
+  OutboundConnector,
+  RetrySchedule,
+} from './connector.ts';
 import type { TlsRung } from './tls.ts';
 
 /** One address the relay listens on. */
@@ -16,9 +23,6 @@ export type ListenerConfig = {
   /** 530 5.7.0 before STARTTLS for everyone. */
   readonly requireTls: boolean;
 };
-
-/** Paths of one certificate and its key, absolute. */
-export type CertificateFiles = { readonly cert: string; readonly key: string };
 
 /** Inbound limits (interface.md, section 2). */
 export type LimitsConfig = {
@@ -50,7 +54,19 @@ export type Config = {
   readonly certificates: readonly CertificateFiles[];
   readonly selfSigned: CertificateFiles;
   readonly acceptedDomains: readonly DomainPattern[];
-  readonly tls: { readonly minVersion: 'TLSv1.2' | 'TLSv1.3'; readonly ladder: readonly TlsRung[] };
+  readonly tls: {
+    readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
+    readonly ladder: readonly TlsRung[];
+    /** Trust anchors: the system's, PEM bundles (absolute paths), or both. */
+    readonly trust: { readonly system: boolean; readonly files: readonly string[] };
+    /** Shown when a peer asks for one. Null: the first of `certificates`. */
+    readonly clientCertificate: CertificateFiles | null;
+    readonly dane: 'auto' | 'off';
+    readonly mtaSts: 'auto' | 'off';
+    /** How long it is remembered that a host spoke TLS; null: not at all. */
+    readonly downgradeMemory: Milliseconds | null;
+    readonly onDowngrade: 'warn' | 'defer';
+  };
   readonly inbound: readonly InboundConnector[];
   /** In the order written, the implicit `default` last. Disabled ones are still here, for explanations. */
   readonly outbound: NonEmpty<OutboundConnector>;

@@ -2,7 +2,8 @@
  * Connectors: on what terms a peer may hand us mail, and where and how safely mail goes out.
  */
 import { type Domain, isAddressLiteral } from './address.ts';
-import type { Milliseconds, NonEmpty } from './basics.ts';
+import type { Instant, Milliseconds, NonEmpty } from './basics.ts';
+import type { NamePattern, SpkiHash } from './peer.ts';
 import type { TlsMode, TlsRung } from './tls.ts';
 
 /** `example.org`, `*.example.org` (any depth below, not the name itself) or `*`. */
@@ -61,10 +62,20 @@ export type NextHop =
   /** The MX hosts of a domain. */
   | { readonly kind: 'mx'; readonly domain: Domain; readonly port: number };
 
+/** What this relay shows to a smarthost. Never logged. */
+export type Credentials = { readonly user: string; readonly password: string };
+
 /** Where a connector's mail goes. */
 export type Route =
   | { readonly kind: 'mx' }
-  | { readonly kind: 'smarthost'; readonly hosts: NonEmpty<NextHop>; readonly balance: boolean }
+  | {
+      readonly kind: 'smarthost';
+      readonly hosts: NonEmpty<NextHop>;
+      readonly balance: boolean;
+      readonly tls: 'starttls' | 'implicit';
+      /** Sent inside TLS only, whatever the mode. */
+      readonly auth: Credentials | null;
+    }
   | { readonly kind: 'reject'; readonly text: string };
 
 /** How one connector's traffic is paced, for the whole relay (threads divide it). */
@@ -84,6 +95,27 @@ export type RetrySchedule = {
   readonly expireAfter: Milliseconds;
 };
 
+/** What a connector demands of the peer's TLS. */
+export type OutboundTls = {
+  readonly mode: TlsMode;
+  readonly ladder: readonly TlsRung[];
+  /** `verify`: acceptable names. Empty: the name of the host. */
+  readonly names: readonly NamePattern[];
+  /** `verify`: acceptable keys, any of. */
+  readonly pins: readonly SpkiHash[];
+  /** A PEM bundle instead of `tls.trust`; an absolute path. */
+  readonly ca: string | null;
+  /** Shown when the peer asks for one. Null: `tls.clientCertificate`. */
+  readonly clientCertificate: CertificateFiles | null;
+  readonly dane: 'auto' | 'off';
+  readonly mtaSts: 'auto' | 'off';
+  /** Why DANE or MTA-STS are off, and until when; null where both are on. */
+  readonly exception: { readonly reason: string; readonly until: Instant } | null;
+};
+
+/** Paths of one certificate chain and its key, absolute. */
+export type CertificateFiles = { readonly cert: string; readonly key: string };
+
 /** Where mail goes and how safely (interface.md, sections 2 and 4). */
 export type OutboundConnector = {
   readonly name: string;
@@ -95,7 +127,9 @@ export type OutboundConnector = {
     readonly inboundConnectors: readonly string[];
   };
   readonly route: Route;
-  readonly tls: { readonly mode: TlsMode; readonly ladder: readonly TlsRung[] };
+  readonly tls: OutboundTls;
+  /** Deliver opportunistically; count and log what `tls` would have blocked. */
+  readonly testMode: boolean;
   readonly limits: ConnectorLimits;
   readonly source: { readonly address: string | null; readonly helo: Domain | null };
   readonly retry: RetrySchedule;

@@ -51,6 +51,8 @@ export type Envelope = {
   readonly smtpUtf8: boolean;
   /** RFC 8689: the message came with REQUIRETLS. */
   readonly requireTls: boolean;
+  /** RFC 8689, section 5: the header says `TLS-Required: No`. */
+  readonly tlsRequiredNo: boolean;
   readonly dsn: {
     /** RFC 3461 RET. */
     readonly return: 'full' | 'headers' | null;

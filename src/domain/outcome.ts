@@ -43,6 +43,8 @@ export type AttemptPath = {
   readonly tls: TlsFacts | null;
   /** TLS rungs that failed on the way, in order. */
   readonly fallbacks: readonly TlsAttempt[];
+  /** Why a connector in test mode would not have sent the message this way; null where it would, or is none. */
+  readonly wouldBlock: string | null;
 };
 
 /** One attempt at the recipients of one destination, told as data: what the log, the bounce and `trace` print. */

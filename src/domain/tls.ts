@@ -3,6 +3,7 @@
  */
 import type { Domain } from './address.ts';
 import type { NonEmpty } from './basics.ts';
+import type { PeerRequirement } from './peer.ts';
 
 /** The rungs, strongest first (interface.md, section 4). Each is a new TCP connection. */
 export const RUNGS = ['modern', 'compatible', 'legacy', 'plaintext'] as const;
@@ -30,6 +31,8 @@ export type TlsPolicy = {
   readonly plaintext: Plaintext;
   /** The TLS rungs that may be tried, strongest first; empty only where plaintext is 'always'. */
   readonly ladder: readonly TlsRung[];
+  /** What the peer must prove inside TLS before MAIL; all of it. Empty: any certificate will do. */
+  readonly peer: readonly PeerRequirement[];
   readonly because: NonEmpty<PolicySource>;
 };
 

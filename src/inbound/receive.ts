@@ -156,6 +156,7 @@ export class Reception {
       eightBit: this.#scanner.eightBit,
       smtpUtf8: transaction.smtpUtf8,
       requireTls: false,
+      tlsRequiredNo: false,
       dsn: { return: transaction.return, envelopeId: transaction.envelopeId },
     };
     return { envelope, recipients, body };

@@ -4,7 +4,7 @@
  */
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import type { Instant } from '../domain/basics.ts';
-import type { CertificateFiles } from '../domain/config.ts';
+import type { CertificateFiles } from '../domain/connector.ts';
 import { escapeText } from '../domain/escape.ts';
 
 /** One finding. error: the pair cannot be served. warning: it is served, and somebody should act. */

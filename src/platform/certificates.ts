@@ -7,7 +7,8 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import type { Instant } from '../domain/basics.ts';
-import type { CertificateFiles, Config } from '../domain/config.ts';
+import type { Config } from '../domain/config.ts';
+import type { CertificateFiles } from '../domain/connector.ts';
 import {
   type CertificateFacts,
   type CertificatePair,

@@ -17,7 +17,7 @@ import { dirname } from 'node:path';
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Result } from '../domain/basics.ts';
 import { err, ok } from '../domain/basics.ts';
-import type { CertificateFiles } from '../domain/config.ts';
+import type { CertificateFiles } from '../domain/connector.ts';
 import {
   bitString,
   explicit,

@@ -163,7 +163,16 @@ export function shareFacts(claim: Claim, path: AttemptPath, times: Pick<Delivery
 }
 
 /** The path of an end that no attempt brought. */
-export const NO_PATH: AttemptPath = { connector: '', policy: null, mx: null, ip: null, rung: null, tls: null, fallbacks: [] };
+export const NO_PATH: AttemptPath = {
+  connector: '',
+  policy: null,
+  mx: null,
+  ip: null,
+  rung: null,
+  tls: null,
+  fallbacks: [],
+  wouldBlock: null,
+};
 
 const clientFields = ({ listener, ip, helo, tls }: ClientFields): Record<string, unknown> => ({
   ip,

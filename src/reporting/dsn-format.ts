@@ -155,6 +155,7 @@ export function renderNotice(facts: DsnFacts): NewMessage | null {
       eightBit: isEightBit(wire),
       smtpUtf8: smtpUtf8 && NOT_ASCII.test(to),
       requireTls,
+      tlsRequiredNo: false,
       dsn: { return: null, envelopeId: null },
     },
     recipients: [{ mailbox: reversePath, notify: [], originalRecipient: null }],

@@ -40,7 +40,7 @@ export type DaneStatus =
   | { readonly kind: 'undetermined'; readonly problem: 'bogus' | 'lookup-failed'; readonly text: string };
 
 /** Why there is no DANE at a host. */
-export type NoDaneReason = 'address-literal' | 'mx-insecure' | 'addresses-insecure' | 'no-tlsa' | 'tlsa-insecure';
+export type NoDaneReason = 'off' | 'address-literal' | 'mx-insecure' | 'addresses-insecure' | 'no-tlsa' | 'tlsa-insecure';
 
 /** What was asked so far. `alias` is null while not asked. */
 export type DaneAnswers = {

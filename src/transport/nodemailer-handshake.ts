@@ -2,15 +2,14 @@
  * Brings a TCP connection up to the last EHLO on one rung: greeting, EHLO, STARTTLS, EHLO inside TLS, by nodemailer's SMTPConnection.
  * The phase in which something fails is kept here; after success the socket is handed over and nodemailer lets go of it.
  */
-import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
 import SMTPConnection from 'nodemailer/lib/smtp-connection';
-import { isAddressLiteral } from '../domain/address.ts';
 import type { Milliseconds } from '../domain/basics.ts';
 import type { Command, SmtpReply } from '../domain/outcome.ts';
-import type { TlsFacts, TlsFailure, TlsRung } from '../domain/tls.ts';
-import { rungOffer } from '../security/rung-table.ts';
+import type { TlsFailure } from '../domain/tls.ts';
+import { presentedPeer, tlsFacts } from './nodemailer-peer.ts';
+import { openTlsContexts } from './nodemailer-tls-contexts.ts';
 import { ReplyParser } from './reply-parser.ts';
 import type { ConnectPlan, OpenFailure, SessionFacts } from './session.ts';
 
@@ -41,34 +40,16 @@ export type HandshakeResult =
   | { readonly ok: true; readonly socket: Socket; readonly facts: SessionFacts }
   | { readonly ok: false; readonly error: OpenFailure };
 
-/** Contexts are the same for every connection on a rung: made once. */
-const contexts = (): ((rung: TlsRung, minVersion: ConnectPlan['minVersion']) => SecureContext) => {
-  const made = new Map<string, SecureContext>();
-  return (rung, minVersion) => {
-    const name = `${rung} ${minVersion}`;
-    let context = made.get(name);
-    if (context === undefined) {
-      const offer = rungOffer(rung, minVersion);
-      if (offer === null) throw new Error(`rung ${rung} offers nothing from ${minVersion} on`);
-      context = createSecureContext({
-        minVersion: offer.minVersion,
-        maxVersion: offer.maxVersion,
-        ciphers: offer.ciphers,
-        ecdhCurve: offer.groups,
-        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-      });
-      made.set(name, context);
-    }
-    return context;
-  };
-};
+const IMPLICIT_NEEDS_TLS: HandshakeResult = { ok: false, error: { kind: 'local', detail: 'implicit TLS has no plaintext' } };
 
 /** Makes handshakes; one for each transport, since it keeps the TLS contexts of the rungs. */
 export function createHandshaker(): (socket: Socket, plan: ConnectPlan) => Promise<HandshakeResult> {
-  const contextOf = contexts();
+  const contextOf = openTlsContexts();
   return (socket, plan) =>
     new Promise((resolve) => {
-      const context = plan.rung === 'plaintext' ? null : contextOf(plan.rung, plan.minVersion);
+      // TLS from the first byte cannot be left: a plan for plaintext there is a bug, and a bug must not talk in the clear.
+      if (plan.implicitTls && plan.rung === 'plaintext') return resolve(IMPLICIT_NEEDS_TLS);
+      const context = plan.rung === 'plaintext' ? null : contextOf(plan.rung, plan);
       new Handshake(socket, plan, { context, done: resolve }).connect();
     });
 }
@@ -92,13 +73,16 @@ class Handshake extends Base {
       host: plan.host ?? plan.address,
       port: plan.port,
       name: plan.helo,
+      secure: plan.implicitTls,
       opportunisticTLS: true,
       ignoreTLS: plan.rung === 'plaintext',
       maxResponseSize: 65536,
       socketTimeout: 2 ** 31 - 1,
       tls: {
         secureContext: wiring.context,
-        servername: plan.host !== null && !isAddressLiteral(plan.host) ? plan.host : '',
+        servername: plan.serverName ?? '',
+        // The name is the policy's to judge, apart from the chain.
+        checkServerIdentity: () => undefined,
         // Judged after the handshake by policy, never by the library: an opportunistic peer's certificate is recorded, not required.
         rejectUnauthorized: false,
       },
@@ -108,7 +92,8 @@ class Handshake extends Base {
     this.once('error', () => this.#fail(this.#broken('closed')));
     this.once('end', () => this.#fail(this.#broken('closed')));
     this.once('connect', () => this.#succeed());
-    this.#enter('greeting', plan.timeouts.greeting);
+    if (plan.implicitTls) this.#enter('handshake', plan.timeouts.tls);
+    else this.#enter('greeting', plan.timeouts.greeting);
   }
 
   /** Phases are timed here, each as a whole: a peer that drips bytes gains nothing. */
@@ -120,7 +105,7 @@ class Handshake extends Base {
   }
 
   override _actionGreeting(reply: string): void {
-    this.#enter('ehlo', this.#plan.timeouts.command);
+    if (!this.secure) this.#enter('ehlo', this.#plan.timeouts.command);
     if (!reply.startsWith('220')) return this.#fail({ ...this.#refusal(reply), command: 'connect' } as OpenFailure);
     super._actionGreeting(reply);
   }
@@ -161,7 +146,8 @@ class Handshake extends Base {
   override _upgradeConnection(callback: (error: Error | null, secured?: boolean) => void): void {
     super._upgradeConnection((error, secured) => {
       if (error !== null) return this.#fail({ kind: 'local', detail: `cannot start TLS: ${error.message}` });
-      this.#enter('tls-ehlo', this.#plan.timeouts.tls);
+      const { tls, greeting } = this.#plan.timeouts;
+      this.#enter('tls-ehlo', this.#plan.implicitTls ? Math.max(tls, greeting) : tls);
       callback(error, secured);
     });
   }
@@ -234,8 +220,10 @@ class Handshake extends Base {
   #facts(socket: Socket): SessionFacts {
     const extensions = new Map(this.#ehlo.map((line) => splitKeyword(line)));
     const limit = Number(extensions.get('SIZE') ?? '');
+    const peer = this.secure ? presentedPeer(socket as TLSSocket, extensions.has('REQUIRETLS')) : null;
     return {
-      tls: this.secure ? tlsFacts(socket as TLSSocket, this.#plan.host) : null,
+      tls: peer === null ? null : tlsFacts(socket as TLSSocket, peer, this.#plan.host),
+      peer,
       rung: this.secure ? this.#plan.rung : 'plaintext',
       tlsFailure: this.secure ? null : this.#tlsFailure,
       extensions,
@@ -255,14 +243,4 @@ function parseReply(text: string): SmtpReply {
   const replies: SmtpReply[] = [];
   new ReplyParser().feed(Buffer.from(`${text.replace(/\r?\n/g, '\r\n')}\r\n`), (reply) => void replies.push(reply));
   return replies[0] ?? { code: 0, enhanced: null, text: '' };
-}
-
-function tlsFacts(socket: TLSSocket, host: string | null): TlsFacts {
-  const key = socket.getEphemeralKeyInfo() as { readonly name?: string; readonly type?: string } | null;
-  return {
-    version: socket.getProtocol() ?? 'unknown',
-    cipher: socket.getCipher().standardName,
-    group: key?.name ?? key?.type ?? null,
-    peer: socket.authorized ? host : null,
-  };
 }

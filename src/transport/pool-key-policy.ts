@@ -6,9 +6,14 @@ import type { TlsPolicy } from '../domain/tls.ts';
 import type { ConnectPlan } from './session.ts';
 
 /** The facts that must be equal, before a rung is chosen: the rung reached follows from them. */
-export type PoolKeyFacts = Pick<ConnectPlan, 'host' | 'address' | 'port' | 'sourceAddress' | 'helo' | 'minVersion'> & {
+export type PoolKeyFacts = Pick<
+  ConnectPlan,
+  'host' | 'address' | 'port' | 'sourceAddress' | 'helo' | 'minVersion' | 'implicitTls' | 'serverName'
+> & {
   readonly connector: string;
   readonly policy: TlsPolicy;
+  /** Names trust anchors, client certificate and credentials: equal only where all three are. */
+  readonly materials: string;
 };
 
 /** Equal for two deliveries exactly where they may share a connection. */
@@ -21,7 +26,11 @@ export const poolKey = (facts: PoolKeyFacts): string =>
     facts.sourceAddress,
     facts.helo,
     facts.minVersion,
+    facts.implicitTls,
+    facts.serverName,
+    facts.materials,
     facts.policy.plaintext,
     facts.policy.ladder,
+    facts.policy.peer,
     facts.policy.because,
   ]);

@@ -5,10 +5,19 @@
 import type { Domain } from '../domain/address.ts';
 import type { Result } from '../domain/basics.ts';
 import type { DeliveryTimeouts } from '../domain/config.ts';
+import type { Credentials } from '../domain/connector.ts';
 import type { Envelope } from '../domain/envelope.ts';
 import type { Command, SmtpReply } from '../domain/outcome.ts';
+import type { IdentityFailure } from '../domain/peer.ts';
 import type { Body, ClaimedRecipient } from '../domain/queue.ts';
 import type { Rung, TlsFacts, TlsFailure } from '../domain/tls.ts';
+import type { PresentedPeer } from '../security/peer-policy.ts';
+
+/** Whom to believe about certificates: PEM texts of anchors, and whether the system's are among them. Plain data. */
+export type TrustAnchors = { readonly system: boolean; readonly pem: readonly string[] };
+
+/** A chain and its key in PEM. Never logged. */
+export type ClientCertificate = { readonly cert: string; readonly key: string };
 
 /** Everything one connection depends on. Two messages may share a connection only if all of this is equal. */
 export type ConnectPlan = {
@@ -23,6 +32,14 @@ export type ConnectPlan = {
   readonly minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** False: where STARTTLS is not offered or refused the same connection may go on in the clear. */
   readonly tlsRequired: boolean;
+  /** TLS from the first byte (RFC 8314, section 3.3) instead of STARTTLS. */
+  readonly implicitTls: boolean;
+  /** SNI: the name whose certificate is wanted; null: none is sent. */
+  readonly serverName: Domain | null;
+  /** Against which the peer's chain is judged. */
+  readonly trust: TrustAnchors;
+  /** Shown if the peer asks. */
+  readonly clientCertificate: ClientCertificate | null;
   readonly timeouts: DeliveryTimeouts;
 };
 
@@ -35,12 +52,16 @@ export type OpenFailure =
   | { readonly kind: 'broken'; readonly command: Command; readonly problem: 'closed' | 'timeout' | 'malformed' }
   /** Between the 220 to STARTTLS and the reply to the EHLO inside TLS, or TLS not to be had at all. */
   | { readonly kind: 'tls'; readonly failure: TlsFailure }
+  /** TLS stands, and the peer did not prove what the policy demands. */
+  | { readonly kind: 'peer'; readonly failure: IdentityFailure }
   /** Our own fault (descriptors, source address, certificate): never a reason for plaintext. */
   | { readonly kind: 'local'; readonly detail: string };
 
 /** What the peer offers on this connection, after the last EHLO. */
 export type SessionFacts = {
   readonly tls: TlsFacts | null;
+  /** What the peer showed in the handshake of this very connection; null in the clear. */
+  readonly peer: PresentedPeer | null;
   /** The rung the connection ended on: 'plaintext' where STARTTLS was not to be had and need not. */
   readonly rung: Rung;
   /** Why the connection is in the clear, where TLS was wanted. */
@@ -83,6 +104,8 @@ export type Session = {
   readonly facts: SessionFacts;
   /** False once the peer or we closed. */
   readonly alive: boolean;
+  /** Shows credentials (RFC 4954; PLAIN or LOGIN), only ever inside TLS. Null: accepted; else why not. */
+  authenticate(credentials: Credentials): Promise<OpenFailure | null>;
   deliver(transaction: Transaction): Promise<TransactionResult>;
   /** RSET; true if the peer answered 250 and the session may serve another message. */
   reset(): Promise<boolean>;

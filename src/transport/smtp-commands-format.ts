@@ -24,6 +24,7 @@ export function mailCommand(envelope: Envelope, recipients: readonly ClaimedReci
   if (extensions.has('SIZE')) line += ` SIZE=${envelope.sizeBytes}`;
   if (envelope.eightBit && extensions.has('8BITMIME')) line += ' BODY=8BITMIME';
   if (envelope.smtpUtf8 && extensions.has('SMTPUTF8') && needsSmtpUtf8(envelope, recipients)) line += ' SMTPUTF8';
+  if (envelope.requireTls && extensions.has('REQUIRETLS')) line += ' REQUIRETLS';
   if (extensions.has('DSN')) {
     if (envelope.dsn.return !== null) line += ` RET=${envelope.dsn.return === 'full' ? 'FULL' : 'HDRS'}`;
     if (envelope.dsn.envelopeId !== null) line += ` ENVID=${envelope.dsn.envelopeId}`;

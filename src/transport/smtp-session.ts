@@ -4,12 +4,13 @@
  */
 import type { Socket } from 'node:net';
 import { err, type Milliseconds, ok, type Result } from '../domain/basics.ts';
+import type { Credentials } from '../domain/connector.ts';
 import type { Command, SmtpReply } from '../domain/outcome.ts';
 import type { Body } from '../domain/queue.ts';
 import { sendBodyFile } from './body-file-sender.ts';
 import type { Deadlines, Watched } from './deadlines.ts';
 import { ReplyParser } from './reply-parser.ts';
-import type { ConnectPlan, Session, SessionFacts, Transaction, TransactionResult } from './session.ts';
+import type { ConnectPlan, OpenFailure, Session, SessionFacts, Transaction, TransactionResult } from './session.ts';
 import { isCleanCommand, mailCommand, rcptCommand } from './smtp-commands-format.ts';
 
 type Broken = 'closed' | 'timeout' | 'malformed';
@@ -67,6 +68,28 @@ export class SmtpSession implements Session, Watched {
   onClose(listener: () => void): void {
     if (this.#ended !== null) listener();
     else this.#closeListeners.push(listener);
+  }
+
+  async authenticate(credentials: Credentials): Promise<OpenFailure | null> {
+    // Last line of defence: whatever led here, credentials are not written into a connection in the clear.
+    if (this.facts.tls === null) return { kind: 'local', detail: 'refused to send credentials without TLS' };
+    const offered = (this.facts.extensions.get('AUTH') ?? '').toUpperCase().split(/[ =]+/);
+    const base64 = (text: string): string => Buffer.from(text).toString('base64');
+    const { user, password } = credentials;
+    const lines = offered.includes('PLAIN')
+      ? [`AUTH PLAIN ${base64(`\0${user}\0${password}`)}`]
+      : offered.includes('LOGIN')
+        ? ['AUTH LOGIN', base64(user), base64(password)]
+        : [];
+    if (lines.length === 0)
+      return { kind: 'local', detail: 'the server offers no way of authentication that this relay speaks (PLAIN, LOGIN)' };
+    for (const [at, line] of lines.entries()) {
+      const reply = await this.#ask(line);
+      if (!reply.ok) return { kind: 'broken', command: 'auth', problem: reply.error };
+      if (reply.value.code !== (at === lines.length - 1 ? 235 : 334))
+        return { kind: 'reply', command: 'auth', reply: reply.value };
+    }
+    return null;
   }
 
   async deliver(transaction: Transaction): Promise<TransactionResult> {

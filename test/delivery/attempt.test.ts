@@ -13,33 +13,23 @@ import type { OutboundConnector } from '../../src/domain/connector.ts';
 import type { Envelope, QueueId } from '../../src/domain/envelope.ts';
 import type { Claim } from '../../src/domain/queue.ts';
 import type { Rung, TlsMode, TlsRung } from '../../src/domain/tls.ts';
+import { ADDRESS_GIVEN } from '../../src/routing/proof-policy.ts';
 import type { RememberedRung } from '../../src/security/ladder-policy.ts';
 import { createTransport } from '../../src/transport/nodemailer-session.ts';
 import { Pool } from '../../src/transport/pool.ts';
 import type { Transport } from '../../src/transport/session.ts';
 import { systemClock } from '../support/clock.ts';
+import { outboundConnector, outboundTls } from '../support/connectors.ts';
 import type { BehaviourName } from '../support/lab/behaviour-table.ts';
-import { type Receiver, type ReceiverOptions, startReceiver } from '../support/lab/receiver.ts';
+import { labAuthority, type Receiver, type ReceiverOptions, startReceiver } from '../support/lab/receiver.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 
 checkLeaks();
 
 const BODY = 'Received: from test\r\nSubject: lab\r\n\r\nSECRET-OF-THE-MESSAGE\r\n..dot\r\n';
-const DAY = 86_400_000;
 
-function connector(mode: TlsMode, change: Partial<OutboundConnector> = {}): OutboundConnector {
-  return {
-    name: 'lab',
-    match: { recipientDomains: [{ kind: 'any' }], senderDomains: [], inboundConnectors: [] },
-    route: { kind: 'mx' },
-    tls: { mode, ladder: ['modern', 'compatible', 'legacy'] },
-    limits: { connections: 20, messagesPerConnection: 100, messagesPerMinute: null, recipientsPerMessage: 100 },
-    source: { address: null, helo: null },
-    retry: { intervals: [60_000], delayNoticeAfter: null, expireAfter: DAY },
-    enabled: true,
-    ...change,
-  };
-}
+const connector = (mode: TlsMode, change: Partial<OutboundConnector> = {}): OutboundConnector =>
+  outboundConnector({ tls: outboundTls({ mode }), ...change });
 
 function claim(change: Partial<Envelope> = {}, recipients: readonly string[] = ['user']): Claim {
   const wire = Buffer.from(BODY);
@@ -52,6 +42,7 @@ function claim(change: Partial<Envelope> = {}, recipients: readonly string[] = [
     eightBit: false,
     smtpUtf8: false,
     requireTls: false,
+    tlsRequiredNo: false,
     dsn: { return: null, envelopeId: null },
     ...change,
   };
@@ -102,9 +93,12 @@ function world(timeouts: Partial<Config['delivery']['timeouts']> = {}) {
           remember: (host, address, rung, since) => void remembered.set(`${host} ${address}`, { rung, since }),
           forget: (host, address) => void remembered.delete(`${host} ${address}`),
         },
+        gather: () => ({ dane: { kind: 'not-applicable', because: 'off' }, mtaSts: { kind: 'not-applicable', problem: null } }),
+        materials: () => ({ id: 'lab', trust: { system: false, pem: [labAuthority().caPem] }, clientCertificate: null }),
         onFallback: (fallback) => void fallbacks.push(fallback),
         resolveHosts: () => {
           const [first, ...rest] = order.receivers.map((receiver, at) => ({
+            ...ADDRESS_GIVEN,
             name: receiver.hostname as Domain,
             port: receiver.port,
             addresses: [receiver.address] as const,

@@ -23,7 +23,7 @@ function recorder(): { readonly lines: Line[]; readonly log: Logger } {
 }
 
 const TLS = { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384', group: 'X25519', peer: null };
-const POLICY: TlsPolicy = { plaintext: 'allowed', ladder: ['modern', 'compatible'], because: [{ kind: 'default' }] };
+const POLICY: TlsPolicy = { plaintext: 'allowed', ladder: ['modern', 'compatible'], peer: [], because: [{ kind: 'default' }] };
 const DELIVERED: DeliveryOutcome = {
   kind: 'delivered',
   reply: { code: 250, enhanced: '2.0.0', text: 'ok\x1b[2J' },
@@ -39,6 +39,7 @@ const report = (outcome: DeliveryOutcome, path: Partial<DeliveryReport['path']> 
     rung: 'modern',
     tls: TLS,
     fallbacks: [],
+    wouldBlock: null,
     ...path,
   },
   startedAt: (NOW - 40) as Instant,
@@ -132,6 +133,7 @@ test('policy sources', () => {
   const both = policyFields({
     plaintext: 'never',
     ladder: ['modern'],
+    peer: [],
     because: [{ kind: 'connector', name: 'p' }, { kind: 'credentials' }],
   });
   assert.deepEqual(both, { level: 'encrypt', source: 'connector:p,credentials' });

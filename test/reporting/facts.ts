@@ -31,6 +31,7 @@ export const envelope = (more: Partial<Envelope> = {}): Envelope => ({
   eightBit: false,
   smtpUtf8: false,
   requireTls: false,
+  tlsRequiredNo: false,
   dsn: { return: null, envelopeId: null },
   ...more,
 });

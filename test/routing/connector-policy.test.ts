@@ -5,6 +5,7 @@ import type { Domain } from '../../src/domain/address.ts';
 import type { NonEmpty } from '../../src/domain/basics.ts';
 import type { DomainPattern, OutboundConnector } from '../../src/domain/connector.ts';
 import { type ConnectorQuery, chooseConnector, findConnector } from '../../src/routing/connector-policy.ts';
+import { outboundConnector } from '../support/connectors.ts';
 
 const pattern = (text: string): DomainPattern => {
   if (text === '*') return { kind: 'any' };
@@ -13,20 +14,15 @@ const pattern = (text: string): DomainPattern => {
 
 type Given = { to: string[]; from?: string[]; in?: string[]; enabled?: boolean };
 function connector(name: string, given: Given): OutboundConnector {
-  return {
+  return outboundConnector({
     name,
     match: {
       recipientDomains: given.to.map(pattern),
       senderDomains: (given.from ?? []).map(pattern),
       inboundConnectors: given.in ?? [],
     },
-    route: { kind: 'mx' },
-    tls: { mode: 'opportunistic', ladder: ['modern'] },
-    limits: { connections: 1, messagesPerConnection: 1, messagesPerMinute: null, recipientsPerMessage: 1 },
-    source: { address: null, helo: null },
-    retry: { intervals: [60_000], delayNoticeAfter: null, expireAfter: 1 },
     enabled: given.enabled ?? true,
-  };
+  });
 }
 
 const connectors: NonEmpty<OutboundConnector> = [

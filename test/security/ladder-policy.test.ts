@@ -10,6 +10,7 @@ const FULL: readonly TlsRung[] = ['modern', 'compatible', 'legacy'];
 const policy = (plaintext: TlsPolicy['plaintext'], ladder: readonly TlsRung[] = FULL): TlsPolicy => ({
   plaintext,
   ladder: plaintext === 'always' ? [] : ladder,
+  peer: [],
   because: [{ kind: 'default' }],
 });
 const FAILURES: Readonly<Record<TlsFailure['kind'], TlsFailure>> = {

@@ -44,6 +44,7 @@ export function message(name: string, change: MessageChange = {}): NewMessage {
     eightBit: false,
     smtpUtf8: false,
     requireTls: false,
+    tlsRequiredNo: false,
     dsn: { return: null, envelopeId: null },
   } as const;
   return { envelope, recipients, body };

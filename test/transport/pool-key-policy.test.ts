@@ -12,7 +12,10 @@ const base: PoolKeyFacts = {
   sourceAddress: null,
   helo: 'relay.test' as Domain,
   minVersion: 'TLSv1.2',
-  policy: { plaintext: 'allowed', ladder: ['modern', 'compatible'], because: [{ kind: 'default' }] },
+  implicitTls: false,
+  serverName: 'mx.test' as Domain,
+  materials: 'a',
+  policy: { plaintext: 'allowed', ladder: ['modern', 'compatible'], peer: [], because: [{ kind: 'default' }] },
 };
 const changes: readonly Partial<PoolKeyFacts>[] = [
   { connector: 'b' },
@@ -23,8 +26,12 @@ const changes: readonly Partial<PoolKeyFacts>[] = [
   { sourceAddress: '192.0.2.9' },
   { helo: 'else.test' as Domain },
   { minVersion: 'TLSv1.3' },
+  { implicitTls: true },
+  { serverName: null },
+  { materials: 'b' },
   { policy: { ...base.policy, plaintext: 'never' } },
   { policy: { ...base.policy, ladder: ['modern'] } },
+  { policy: { ...base.policy, peer: [{ kind: 'trusted' }] } },
   { policy: { ...base.policy, because: [{ kind: 'connector', name: 'a' }] } },
 ];
 test('equal facts, equal key', () => assert.equal(poolKey({ ...base }), poolKey(base)));
