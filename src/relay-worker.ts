@@ -1,19 +1,18 @@
 /**
  * Composition root of a relay thread: listeners and delivery on one event loop. Reads like a table of contents; decides nothing.
  */
-import { randomBytes, randomInt } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { attempt } from './delivery/attempt.ts';
 import { LEASE, Scheduler, type SchedulerContext } from './delivery/scheduler.ts';
 import { AvoidedAddresses } from './delivery/walk-hosts.ts';
-import { createStubResolver } from './dns/stub-resolver.ts';
-import { systemServers } from './dns/system-servers.ts';
 import type { Clock, Instant } from './domain/basics.ts';
 import { after } from './domain/basics.ts';
 import type { Config } from './domain/config.ts';
 import type { OutboundConnector } from './domain/connector.ts';
 import type { Claim } from './domain/queue.ts';
+import { openFactSources } from './fact-sources.ts';
 import { type InboundContext, type InboundLog, type Listener, USUAL_PATIENCE } from './inbound/context.ts';
 import { createPeerLimits } from './inbound/peer-limits.ts';
 import { startListener } from './inbound/smtp-server-listener.ts';
@@ -22,6 +21,7 @@ import { openListenerTls } from './platform/listener-tls.ts';
 import { openLog } from './platform/log.ts';
 import { openQueueIds } from './platform/queue-ids.ts';
 import { reportReady, threadData } from './platform/threads.ts';
+import type { ConnectorMaterials } from './platform/tls-materials.ts';
 import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { openCounters } from './reporting/counters.ts';
@@ -29,8 +29,10 @@ import { createDeliveryLog } from './reporting/delivery-log.ts';
 import { makeNotices } from './reporting/notices.ts';
 import { findConnector } from './routing/connector-policy.ts';
 import { createHostResolver } from './routing/resolve-hosts.ts';
-import { type FactSources, gatherFacts, type HostQuestion } from './security/gather-facts.ts';
+import { gatherFacts, type HostQuestion } from './security/gather-facts.ts';
 import { openHostMemory } from './security/host-memory.ts';
+import { type StsNews, spoolPolicies } from './security/mta-sts-cache.ts';
+import { stsProblemText } from './security/mta-sts-problem-format.ts';
 import { connectSpool } from './spool/sqlite-spool.ts';
 import { createTransport } from './transport/nodemailer-session.ts';
 import { Pool } from './transport/pool.ts';
@@ -50,15 +52,27 @@ const newQueueId = openQueueIds(clock);
 const spool = connectSpool(data.spoolPort, { bodies: data.bodies, clock });
 
 // Delivery.
-const resolver = createStubResolver({ ...systemServers(data.config.resolver), clock, randomInt: (limit) => randomInt(limit) });
+function tellPolicy(news: StsNews): void {
+  if (news.kind === 'fetched')
+    log.info('mta-sts.fetched', { domain: news.policy.domain, id: news.policy.id, mode: news.policy.mode });
+  else log.warn('mta-sts.problem', { domain: news.domain, cached: news.cached, text: stsProblemText(news.domain, news.problem) });
+}
+/** Trusts no one: for a connector that is not in the snapshot. */
+const NO_MATERIALS = { id: 'none', trust: { system: false, pem: [] }, clientCertificate: null };
+const materials = ({ name }: { readonly name: string }): ConnectorMaterials => data.materials[name] ?? NO_MATERIALS;
+const facts = await openFactSources({
+  config: data.config,
+  clock,
+  trust: materials(data.config.outbound[data.config.outbound.length - 1] ?? data.config.outbound[0]).trust,
+  store: spoolPolicies(spool),
+  onNews: tellPolicy,
+});
+const { resolver } = facts;
 const transport = createTransport(clock);
 const pool = new Pool(clock);
 const ownAddresses = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
 const hosts = createHostResolver({ config, resolver, random, clock, ownAddresses });
 const memory = await openHostMemory(spool);
-const factSources: FactSources = { dane: null, mtaSts: null };
-/** Trusts no one: for a connector that is not in the snapshot. */
-const NO_MATERIALS = { id: 'none', trust: { system: false, pem: [] }, clientCertificate: null };
 const attemptContext = {
   transport,
   pool,
@@ -69,8 +83,8 @@ const attemptContext = {
     counters.add('tlsFallbacks');
     mailLog.tlsFallback(fallback);
   },
-  gather: (question: HostQuestion) => gatherFacts(question, factSources),
-  materials: ({ name }: OutboundConnector) => data.materials[name] ?? NO_MATERIALS,
+  gather: (question: HostQuestion) => gatherFacts(question, facts),
+  materials,
   resolveHosts: (connector: OutboundConnector, claim: Claim) => hosts.resolve(connector, claim),
 };
 const fault = (what: string, error: unknown): void =>
@@ -154,6 +168,8 @@ for (const listener of data.config.listeners) {
 }
 scheduler.start();
 
+/** One thread renews policies that would grow old while no mail goes to their domains. */
+const renewal = thread === 0 ? setInterval(() => void facts.policies?.renewDue(), 3_600_000) : undefined;
 const gauges = setInterval(() => {
   const { active, held } = scheduler.counts();
   counters.set(
@@ -166,7 +182,7 @@ const gauges = setInterval(() => {
 }, 1000);
 
 function endAttempts(): void {
-  resolver.close();
+  facts.close();
   transport.close();
 }
 
@@ -177,6 +193,7 @@ async function drain(within: number): Promise<void> {
   await Promise.all(listeners.map((listener) => listener.drain(deadline)));
   await scheduler.stop();
   clearInterval(gauges);
+  clearInterval(renewal);
   pool.close();
   endAttempts();
   await spool.close();

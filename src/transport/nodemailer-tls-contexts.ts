@@ -41,13 +41,13 @@ function makeContext(rung: TlsRung, { minVersion, trust, clientCertificate }: Co
     ciphers: offer.ciphers,
     ecdhCurve: offer.groups,
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    ca: anchors(trust),
+    ca: anchorTexts(trust),
     ...(clientCertificate === null ? {} : { cert: clientCertificate.cert, key: clientCertificate.key }),
   });
 }
 
-/** A container may have no certificates of its own system: then those Node brings along. */
-function anchors({ system, pem }: TrustAnchors): string[] {
+/** The anchors as PEM texts. A container may have no certificates of its own system: then those Node brings along. */
+export function anchorTexts({ system, pem }: TrustAnchors): string[] {
   if (!system) return [...pem];
   const own = getCACertificates('system');
   return [...(own.length > 0 ? own : getCACertificates('bundled')), ...pem];

@@ -13,7 +13,7 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   // Of config/ only the files that read and watch touch the world.
   [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger)\.ts$/, 'port'],
-  [/^(main|app|relay-worker|relay-protocol)\.ts$/, 'root'],
+  [/^(main|app|fact-sources|relay-worker|relay-protocol)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
   [/^cli\//, 'root'],
   [/^inbound\/smtp-server-/, 'adapter'],
