@@ -5,6 +5,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import packageFile from '../package.json' with { type: 'json' };
 import { check } from './cli/check.ts';
+import { registerExplain } from './cli/explain.ts';
 import { registerQueue } from './cli/queue.ts';
 import { runServe } from './cli/serve.ts';
 import { registerStatus } from './cli/status.ts';
@@ -59,6 +60,7 @@ program
 const context = { terminal: processTerminal(), exit };
 registerStatus(program, context);
 registerQueue(program, context);
+registerExplain(program, context);
 
 function logFormat(text: string): 'json' | 'pretty' {
   if (text !== 'json' && text !== 'pretty') throw new InvalidArgumentError('It is json or pretty.');

@@ -3,11 +3,13 @@
  * depends on. Shared by those who look for a kept connection and those who open a new one.
  */
 import { type Domain, isAddressLiteral } from '../domain/address.ts';
-import type { DeliveryTimeouts } from '../domain/config.ts';
-import type { Credentials } from '../domain/connector.ts';
+import type { Config, DeliveryTimeouts } from '../domain/config.ts';
+import type { Credentials, OutboundConnector } from '../domain/connector.ts';
+import type { Envelope } from '../domain/envelope.ts';
 import type { Rung, TlsPolicy } from '../domain/tls.ts';
 import type { HostCandidate } from '../routing/resolve-hosts.ts';
-import type { TlsDecision } from '../security/tls-policy.ts';
+import type { HostSecurity } from '../security/gather-facts.ts';
+import { decideTlsPolicy, type MessageDemand, type TlsDecision } from '../security/tls-policy.ts';
 import type { Pool, Pooled } from '../transport/pool.ts';
 import { poolKey } from '../transport/pool-key-policy.ts';
 import type { ClientCertificate, ConnectPlan, TrustAnchors } from '../transport/session.ts';
@@ -33,6 +35,33 @@ export type Approach = {
   /** Decided once for a host, at once where all facts are known. */
   decide(host: HostCandidate): TlsDecision | Promise<TlsDecision>;
 };
+
+/** What a message asks for: REQUIRETLS beats the header field that waives (RFC 8689, section 5). */
+export const demandOf = ({ requireTls, tlsRequiredNo }: Pick<Envelope, 'requireTls' | 'tlsRequiredNo'>): MessageDemand =>
+  requireTls ? 'requiretls' : tlsRequiredNo ? 'tls-required-no' : 'none';
+
+/** The decision about one host; what delivers and what explains both ask here. */
+export function decideHost(
+  {
+    connector,
+    config,
+    demand,
+  }: { readonly connector: OutboundConnector; readonly config: Pick<Config, 'tls'>; readonly demand: MessageDemand },
+  host: HostCandidate,
+  { dane, mtaSts }: HostSecurity,
+): TlsDecision {
+  const { route } = connector;
+  return decideTlsPolicy({
+    connector,
+    minVersion: config.tls.minVersion,
+    host: { name: host.name, nameIsSecure: host.mxSecure },
+    dane,
+    mtaSts,
+    message: demand,
+    credentials: route.kind === 'smarthost' && route.auth !== null,
+    implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
+  });
+}
 
 /** One address of one host. */
 export type Target = { readonly host: HostCandidate; readonly address: string; readonly where: Where };

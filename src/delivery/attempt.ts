@@ -10,10 +10,10 @@ import type { Claim, ClaimedRecipient } from '../domain/queue.ts';
 import type { TlsPolicy } from '../domain/tls.ts';
 import type { HostCandidate, HostPlan } from '../routing/resolve-hosts.ts';
 import type { HostQuestion, HostSecurity } from '../security/gather-facts.ts';
-import { decideTlsPolicy, type TlsDecision } from '../security/tls-policy.ts';
+import type { TlsDecision } from '../security/tls-policy.ts';
 import type { Pooled } from '../transport/pool.ts';
 import type { TransactionResult } from '../transport/session.ts';
-import { type Approach, type TlsMaterials, takePooled } from './approach.ts';
+import { type Approach, decideHost, demandOf, type TlsMaterials, takePooled } from './approach.ts';
 import { judgeCarrying } from './carry-policy.ts';
 import { judgeBroken, judgeClosedDoors, judgeReply, type Where } from './failure-policy.ts';
 import { wouldBlock } from './test-mode-policy.ts';
@@ -102,26 +102,11 @@ class Attempt {
   }
 
   #decide(host: HostCandidate): TlsDecision | Promise<TlsDecision> {
+    const order = { connector: this.#connector, config: this.#config, demand: demandOf(this.#claim.envelope) };
     const gathered = this.#context.gather({ connector: this.#connector, host, recipientDomain: this.#claim.domain });
     return gathered instanceof Promise
-      ? gathered.then((security) => this.#combine(host, security))
-      : this.#combine(host, gathered);
-  }
-
-  #combine(host: HostCandidate, { dane, mtaSts }: HostSecurity): TlsDecision {
-    const { requireTls, tlsRequiredNo } = this.#claim.envelope;
-    const { route } = this.#connector;
-    return decideTlsPolicy({
-      connector: this.#connector,
-      minVersion: this.#config.tls.minVersion,
-      host: { name: host.name, nameIsSecure: host.mxSecure },
-      dane,
-      mtaSts,
-      // RFC 8689, section 5: the header yields to REQUIRETLS.
-      message: requireTls ? 'requiretls' : tlsRequiredNo ? 'tls-required-no' : 'none',
-      credentials: route.kind === 'smarthost' && route.auth !== null,
-      implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
-    });
+      ? gathered.then((security) => decideHost(order, host, security))
+      : decideHost(order, host, gathered);
   }
 
   /** Door after door until every recipient has its answer. False: no door opened. */

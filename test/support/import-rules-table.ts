@@ -101,7 +101,7 @@ export const STAGES: Readonly<Record<string, readonly string[]>> = {
   reporting: ['domain', 'platform'],
   dns: ['domain'],
   admin: ['domain', 'spool', 'config', 'routing', 'security', 'reporting', 'platform'],
-  cli: ['domain', 'config', 'admin', 'platform', 'routing', 'security', 'reporting', 'dns', 'transport', 'inbound'],
+  cli: ['domain', 'config', 'admin', 'delivery', 'platform', 'routing', 'security', 'reporting', 'dns', 'transport', 'inbound'],
   platform: ['domain', 'dns'],
 };
 
