@@ -128,7 +128,6 @@ function get({ name, address, last, context }: Target, signal: AbortSignal): Pro
     const timer = last ? undefined : setTimeout(giveUp, CONNECT_PATIENCE);
     signal.addEventListener('abort', giveUp, { once: true });
     request.on('error', (error) => finish(err(failureOf(phase, error))));
-    request.on('close', () => finish(err({ kind: 'broken', code: 'closed' })));
     request.on('socket', (socket) => {
       socket.once('connect', () => {
         phase = 'handshake';
@@ -138,7 +137,13 @@ function get({ name, address, last, context }: Target, signal: AbortSignal): Pro
         clearTimeout(timer);
       });
     });
-    request.on('response', (response) => readResponse(response, finish));
+    const closed = (): void => finish(err({ kind: 'broken', code: 'closed' }));
+    request.on('close', closed);
+    request.on('response', (response) => {
+      // A body that ends with the connection is whole only after the request has closed.
+      request.off('close', closed);
+      readResponse(response, finish);
+    });
     request.end();
   });
 }
@@ -147,6 +152,7 @@ function get({ name, address, last, context }: Target, signal: AbortSignal): Pro
 function readResponse(response: IncomingMessage, finish: (result: Fetched<Uint8Array>) => void): void {
   const broken = (code: string): void => finish(err({ kind: 'broken', code }));
   response.on('error', (error) => broken(codeOf(error)));
+  response.on('close', () => broken('closed'));
   const { statusCode = 0, headers } = response;
   if (statusCode !== 200) return finish(err({ kind: 'status', status: statusCode }));
   const type = headers['content-type'] ?? '';

@@ -25,6 +25,8 @@ export type PolicyMisbehaviour =
   | 'compressed'
   /** Says how long the body is and stops before. */
   | 'truncated'
+  /** No misbehaviour: a body that ends where the connection ends. */
+  | 'until-close'
   /** Takes the request and says nothing. */
   | 'silent'
   /** Headers, and then a byte now and then. */
@@ -119,6 +121,8 @@ function reply(site: PolicySite, request: IncomingMessage, response: ServerRespo
     case 'truncated':
       response.writeHead(200, { ...plain, 'content-length': text.length + 10 }).write(text);
       return void setTimeout(() => response.destroy(), DRIP_INTERVAL);
+    case 'until-close':
+      return void request.socket.end(`HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n${text}`);
     case 'silent':
       return;
     case 'drip':
