@@ -61,7 +61,7 @@ export type MtaStsContext = {
 export type MtaStsPolicies = {
   /** The status of a policy domain: at once where it is known and fresh, else when the DNS, and if need be the policy host, has answered. Never rejects. */
   statusFor(domain: Domain): MtaStsStatus | Promise<MtaStsStatus>;
-  /** Renews policies in use that would grow old while nobody asks. For one thread to call now and then; resolves when done. */
+  /** Renews policies in use that would grow old while nobody asks. For one thread to call now and then; resolves when all renewals under way are done. */
   renewDue(): Promise<void>;
   /** Ends what is under way. */
   close(): Promise<void>;
@@ -90,7 +90,7 @@ class Policies implements MtaStsPolicies {
     MAX_STORED_POLICIES,
   );
   readonly #flights = new Map<Domain, Promise<MtaStsStatus>>();
-  readonly #background = new Set<Promise<unknown>>();
+  readonly #background = new Map<Domain, Promise<unknown>>();
   readonly #closing = new AbortController();
 
   constructor(context: MtaStsContext) {
@@ -114,10 +114,11 @@ class Policies implements MtaStsPolicies {
     const renewal = async (): Promise<void> => {
       for (let next = due.pop(); next !== undefined && !this.#closing.signal.aborted; next = due.pop()) {
         await this.#learnOnce(next.domain, false);
-        await Promise.all(this.#background);
+        await this.#background.get(next.domain);
       }
     };
     await Promise.all(Array.from({ length: RENEWALS_AT_A_TIME }, renewal));
+    await Promise.all(this.#background.values());
   }
 
   /** Due, and neither asked for nor tried lately. */
@@ -130,7 +131,7 @@ class Policies implements MtaStsPolicies {
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([...this.#flights.values(), ...this.#background]);
+    await Promise.all([...this.#flights.values(), ...this.#background.values()]);
   }
 
   #learnOnce(domain: Domain, asked: boolean): Promise<MtaStsStatus> {
@@ -169,8 +170,11 @@ class Policies implements MtaStsPolicies {
   }
 
   #startRenewal(occasion: Occasion, id: string): void {
-    const renewal = this.#renew(occasion, id).finally(() => this.#background.delete(renewal));
-    this.#background.add(renewal);
+    const { domain } = occasion;
+    this.#background.set(
+      domain,
+      this.#renew(occasion, id).finally(() => this.#background.delete(domain)),
+    );
   }
 
   async #renew(occasion: Occasion, id: string): Promise<MtaStsStatus> {
