@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import packageFile from '../package.json' with { type: 'json' };
 import { check } from './cli/check.ts';
 import { registerExplain } from './cli/explain.ts';
+import { registerProbe } from './cli/probe.ts';
 import { registerQueue } from './cli/queue.ts';
 import { runServe } from './cli/serve.ts';
 import { registerStatus } from './cli/status.ts';
@@ -61,6 +62,7 @@ const context = { terminal: processTerminal(), exit };
 registerStatus(program, context);
 registerQueue(program, context);
 registerExplain(program, context);
+registerProbe(program, context);
 
 function logFormat(text: string): 'json' | 'pretty' {
   if (text !== 'json' && text !== 'pretty') throw new InvalidArgumentError('It is json or pretty.');

@@ -36,6 +36,29 @@ export type Approach = {
   decide(host: HostCandidate): TlsDecision | Promise<TlsDecision>;
 };
 
+/** The approach of a connector under a configuration; `decide` says what each host must offer. */
+export function approachOf(
+  {
+    connector,
+    config,
+    materials,
+  }: { readonly connector: OutboundConnector; readonly config: Config; readonly materials: TlsMaterials },
+  decide: Approach['decide'],
+): Approach {
+  const { source, route } = connector;
+  return {
+    connector: connector.name,
+    sourceAddress: source.address,
+    helo: source.helo ?? config.hostname,
+    minVersion: config.tls.minVersion,
+    timeouts: config.delivery.timeouts,
+    implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
+    credentials: route.kind === 'smarthost' ? route.auth : null,
+    materials,
+    decide,
+  };
+}
+
 /** What a message asks for: REQUIRETLS beats the header field that waives (RFC 8689, section 5). */
 export const demandOf = ({ requireTls, tlsRequiredNo }: Pick<Envelope, 'requireTls' | 'tlsRequiredNo'>): MessageDemand =>
   requireTls ? 'requiretls' : tlsRequiredNo ? 'tls-required-no' : 'none';

@@ -13,7 +13,7 @@ import type { HostQuestion, HostSecurity } from '../security/gather-facts.ts';
 import type { TlsDecision } from '../security/tls-policy.ts';
 import type { Pooled } from '../transport/pool.ts';
 import type { TransactionResult } from '../transport/session.ts';
-import { type Approach, decideHost, demandOf, type TlsMaterials, takePooled } from './approach.ts';
+import { type Approach, approachOf, decideHost, demandOf, type TlsMaterials, takePooled } from './approach.ts';
 import { judgeCarrying } from './carry-policy.ts';
 import { judgeBroken, judgeClosedDoors, judgeReply, type Where } from './failure-policy.ts';
 import { wouldBlock } from './test-mode-policy.ts';
@@ -82,23 +82,13 @@ class Attempt {
   }
 
   #approach(): Approach {
-    const { source, route } = this.#connector;
     const decisions = new Map<HostCandidate, TlsDecision | Promise<TlsDecision>>();
-    return {
-      connector: this.#connector.name,
-      sourceAddress: source.address,
-      helo: source.helo ?? this.#config.hostname,
-      minVersion: this.#config.tls.minVersion,
-      timeouts: this.#config.delivery.timeouts,
-      implicitTls: route.kind === 'smarthost' && route.tls === 'implicit',
-      credentials: route.kind === 'smarthost' ? route.auth : null,
-      materials: this.#context.materials(this.#connector),
-      decide: (host) => {
-        const decided = decisions.get(host) ?? this.#decide(host);
-        decisions.set(host, decided);
-        return decided;
-      },
-    };
+    const parts = { connector: this.#connector, config: this.#config, materials: this.#context.materials(this.#connector) };
+    return approachOf(parts, (host) => {
+      const decided = decisions.get(host) ?? this.#decide(host);
+      decisions.set(host, decided);
+      return decided;
+    });
   }
 
   #decide(host: HostCandidate): TlsDecision | Promise<TlsDecision> {

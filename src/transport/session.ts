@@ -106,6 +106,8 @@ export type Session = {
   readonly alive: boolean;
   /** Shows credentials (RFC 4954; PLAIN or LOGIN), only ever inside TLS. Null: accepted; else why not. */
   authenticate(credentials: Credentials): Promise<OpenFailure | null>;
+  /** Asks whether the peer would take a message for these recipients, and takes the question back: MAIL, RCPT, RSET, no DATA. */
+  sound(question: Pick<Transaction, 'envelope' | 'recipients'>): Promise<TransactionResult>;
   deliver(transaction: Transaction): Promise<TransactionResult>;
   /** RSET; true if the peer answered 250 and the session may serve another message. */
   reset(): Promise<boolean>;

@@ -106,6 +106,25 @@ export class SmtpSession implements Session, Watched {
       : this.#stepByStep(transaction, [mail, ...rcpts]);
   }
 
+  async sound({ envelope, recipients }: Pick<Transaction, 'envelope' | 'recipients'>): Promise<TransactionResult> {
+    const answers: Answers = new Map();
+    const lines = [
+      mailCommand(envelope, recipients, this.facts.extensions),
+      ...recipients.map((recipient) => rcptCommand(recipient, this.facts.extensions)),
+    ];
+    if (!lines.every(isCleanCommand)) return { kind: 'local', detail: 'an address holds a control character' };
+    for (const [at, line] of lines.entries()) {
+      const command: Command = at === 0 ? 'mail' : 'rcpt';
+      const reply = await this.#ask(line);
+      if (!reply.ok) return { kind: 'broken', command, problem: reply.error, inDoubt: false, replies: answers };
+      const refused = at === 0 && reply.value.code >= 300;
+      for (const { number } of refused ? recipients : recipients.slice(at - 1, at))
+        answers.set(number, { command, reply: reply.value });
+      if (refused) break;
+    }
+    return { kind: 'answered', replies: answers, reusable: await this.reset() };
+  }
+
   async #pipelined(transaction: Transaction, commands: readonly string[]): Promise<TransactionResult> {
     const { recipients } = transaction;
     const answers: Answers = new Map();
