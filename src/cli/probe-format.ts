@@ -2,7 +2,7 @@
  * The outcome of a probe as one JSON document, and as text that tells alone why mail to a partner is stuck.
  */
 import type { X509Certificate } from 'node:crypto';
-import { peerFailureText, tlsFailureText } from '../delivery/failure-policy.ts';
+import { peerFailureText, tlsFailureText, UNTRUSTED_TEXT } from '../delivery/failure-policy.ts';
 import type { ProbedAddress, ProbedHost } from '../delivery/probe.ts';
 import { escapeText } from '../domain/escape.ts';
 import { namePatternText } from '../domain/peer.ts';
@@ -107,6 +107,14 @@ function addressRows({ left, outcome, satisfied }: ProbedAddress): readonly (rea
         : `NO: ${problem ?? 'the policy is not met'}`,
     ],
   ];
+}
+
+/** The policy is met; whether the peer wants the recipient is another matter. */
+function resultText(answer: TransactionResult | null, sent: boolean): string {
+  const refused =
+    answer === null || answer.kind !== 'answered' || [...answer.replies.values()].some(({ reply }) => reply.code >= 300);
+  if (refused) return 'the policy is met, but the host did not take the recipient';
+  return sent ? 'yes: the test message was taken' : 'yes: the policy is met and the recipient would be taken';
 }
 
 function hostText({ explained, addresses }: ProbedHost): string {

@@ -21,7 +21,11 @@ import type { ExitCode } from './terminal.ts';
 export type ProbeOptions = MessageOptions & { readonly send: boolean; readonly json: boolean };
 
 /** 0: the message could go. 1: no host meets the policy. 2: usage or configuration. */
-export async function runProbe(recipient: string, options: ProbeOptions, { terminal }: CommandContext): Promise<ExitCode> {
+export async function runProbe(
+  recipient: string | undefined,
+  options: ProbeOptions,
+  { terminal }: CommandContext,
+): Promise<ExitCode> {
   const prepared = prepare(recipient, options);
   if (!prepared.ok) {
     terminal.complain(prepared.error);
@@ -100,7 +104,8 @@ export function registerProbe(program: Command, context: CommandContext): void {
   program
     .command('probe')
     .description('explain, then really connect: each host and rung, TLS, certificate with verdict, EHLO keywords, answer to RCPT')
-    .argument('<recipient>', 'address of the recipient')
+    .argument('[recipient]', 'address of the recipient; may be left out with --connector')
+    .option('--connector <name>', 'through this connector, whatever would match')
     .option('--from <sender>', 'sender of the message; <> for the null sender', '')
     .option('--requiretls', 'as if the message came with REQUIRETLS', false)
     .option('--send', 'send one small test message to the first host that meets the policy', false)
@@ -109,7 +114,7 @@ export function registerProbe(program: Command, context: CommandContext): void {
       'after',
       '\nWithout --send it stops before DATA.\nExit status: 0 the message could go, 1 no host meets the policy, 2 usage or configuration error.',
     )
-    .action(async (recipient: string, _options: unknown, command: Command) => {
+    .action(async (recipient: string | undefined, _options: unknown, command: Command) => {
       context.exit(await runProbe(recipient, command.optsWithGlobals<ProbeOptions>(), context));
     });
 }

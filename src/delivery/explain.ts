@@ -19,6 +19,8 @@ export type ExplainRequest = {
   /** Null: the null sender. */
   readonly sender: Mailbox | null;
   readonly inboundConnectors: readonly string[];
+  /** This connector, whatever would match; null: the first that matches. */
+  readonly connector: string | null;
   readonly demand: MessageDemand;
 };
 
@@ -60,7 +62,10 @@ export type Explanation = {
 export async function explain(request: ExplainRequest, context: ExplainContext): Promise<Explanation> {
   const { recipient, sender, inboundConnectors } = request;
   const query = { recipient: recipient.domain, sender: sender?.domain ?? null, inboundConnectors };
-  const { connector, passedOver } = chooseConnector(query, context.config.outbound);
+  const { outbound } = context.config;
+  const forced = outbound.find(({ name }) => name === request.connector);
+  const { connector, passedOver } =
+    forced === undefined ? chooseConnector(query, outbound) : { connector: forced, passedOver: [] };
   return { request, connector, passedOver, next: await nextSteps(request, connector, context) };
 }
 

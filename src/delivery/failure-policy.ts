@@ -133,7 +133,8 @@ function judgeIdentity(failure: IdentityFailure, where: Where, policy: TlsPolicy
   }
 }
 
-const UNTRUSTED_TEXT: Readonly<Record<UntrustedReason, string>> = {
+/** What is wrong with a chain, to follow 'a certificate that'. */
+export const UNTRUSTED_TEXT: Readonly<Record<UntrustedReason, string>> = {
   'self-signed': 'is self-signed',
   'unknown-issuer': 'does not lead to an authority this relay trusts',
   expired: 'has expired',
