@@ -145,18 +145,25 @@ function unboundConf(folder: string, { port, nsdPort, names, anchor }: UnboundOp
 }
 
 function start(daemon: 'nsd' | 'unbound', conf: string, folder: string): ChildProcess {
-  const process = spawn(`/usr/sbin/${daemon}`, ['-d', '-c', conf], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  const server = spawn(`/usr/sbin/${daemon}`, ['-d', '-c', conf], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
   const log: Buffer[] = [];
-  process.stdout.on('data', (chunk: Buffer) => log.push(chunk));
-  process.stderr.on('data', (chunk: Buffer) => log.push(chunk));
-  process.on('exit', () => writeFileSync(join(folder, `${daemon}.log`), Buffer.concat(log), { flag: 'a' }));
-  return process;
+  server.stdout.on('data', (chunk: Buffer) => log.push(chunk));
+  server.stderr.on('data', (chunk: Buffer) => log.push(chunk));
+  // A test that dies takes its servers with it.
+  const kill = (): void => void server.kill('SIGTERM');
+  process.once('exit', kill);
+  server.on('exit', (code) => {
+    process.off('exit', kill);
+    if (code !== 0 && code !== null)
+      process.stderr.write(`${daemon} ended: ${Buffer.concat(log).toString('utf8').slice(-2000)}\n`);
+  });
+  return server;
 }
 
-async function end(process: ChildProcess): Promise<void> {
-  if (process.exitCode !== null || process.signalCode !== null) return;
-  const over = new Promise<void>((resolve) => process.once('close', () => resolve()));
-  process.kill('SIGTERM');
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const over = new Promise<void>((resolve) => server.once('close', () => resolve()));
+  server.kill('SIGTERM');
   await over;
 }
 
