@@ -61,10 +61,7 @@ const day = (text: string): string => new Date(text).toISOString().slice(0, 10);
 function certificateRows({ peer }: SessionFacts): readonly (readonly [string, string])[] {
   if (peer === null) return [];
   const leaf = peer.chain[0];
-  const verdict =
-    peer.verdict.kind === 'trusted'
-      ? 'leads to a trusted authority'
-      : peerFailureText({ kind: 'untrusted', reason: peer.verdict.reason });
+  const verdict = peer.verdict.kind === 'trusted' ? 'leads to a trusted authority' : UNTRUSTED_TEXT[peer.verdict.reason];
   if (leaf === undefined) return [['certificate', 'none was shown']];
   const names = dnsNames(leaf).map(namePatternText);
   return [
@@ -100,12 +97,7 @@ function addressRows({ left, outcome, satisfied }: ProbedAddress): readonly (rea
     ...certificateRows(session),
     ['offers', [...session.extensions.keys()].join(' ') || 'nothing (no EHLO)'],
     ...(answer === null ? [] : ([['answer', answerText(answer)]] as const)),
-    [
-      'result',
-      satisfied
-        ? `yes: ${sent ? 'the test message was sent' : 'the policy is met'}`
-        : `NO: ${problem ?? 'the policy is not met'}`,
-    ],
+    ['result', satisfied ? resultText(answer, sent) : `NO: ${problem ?? 'the policy is not met'}`],
   ];
 }
 
@@ -123,7 +115,10 @@ function hostText({ explained, addresses }: ProbedHost): string {
   if (decision.kind === 'skip-host')
     return `${name}: not tried: ${decision.problem.enhanced} ${escapeText(decision.problem.text)}\n`;
   return addresses
-    .map((address) => `${name} [${address.address}]:${host.port}\n${facts(addressRows(address)).replace(/^(?=.)/gm, '  ')}`)
+    .map(
+      (address) =>
+        `${host.name === null ? '' : `${name} `}[${address.address}]:${host.port}\n${facts(addressRows(address)).replace(/^(?=.)/gm, '  ')}`,
+    )
     .join('\n');
 }
 
