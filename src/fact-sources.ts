@@ -13,7 +13,7 @@ import { judgeDane, NOTHING_ASKED, nextQuestion } from './security/dane-policy.t
 import { gatherDane } from './security/gather-dane.ts';
 import type { FactSources } from './security/gather-facts.ts';
 import { type MtaStsPolicies, openMtaStsPolicies, type PolicyStore, type StsNews } from './security/mta-sts-cache.ts';
-import { fetchStsPolicy, STS_FETCH_PATIENCE } from './security/mta-sts-fetch.ts';
+import { createStsFetch, STS_FETCH_PATIENCE } from './security/mta-sts-fetch.ts';
 import { anchorTexts } from './transport/nodemailer-tls-contexts.ts';
 import type { TrustAnchors } from './transport/session.ts';
 
@@ -78,7 +78,7 @@ function openPolicies({ config, clock, trust, store, onNews }: FactSourcesOption
   return openMtaStsPolicies({
     store,
     resolver,
-    fetch: (domain, signal) => fetchStsPolicy(domain, context, signal),
+    fetch: createStsFetch(context),
     clock,
     onNews,
   });

@@ -4,17 +4,12 @@
  */
 import type { Resolver } from '../dns/resolver.ts';
 import { type Domain, isAddressLiteral } from '../domain/address.ts';
-import type { Clock, Instant, Milliseconds, Result } from '../domain/basics.ts';
+import type { Clock, Instant, Milliseconds } from '../domain/basics.ts';
 import type { DnsAnswer } from '../domain/dns.ts';
 import { createExpiringMap } from '../domain/expiring-map.ts';
-import {
-  MAX_STORED_POLICIES,
-  type StoredPolicy,
-  type StsFetchFailure,
-  type StsPolicy,
-  type StsProblem,
-} from '../domain/mta-sts.ts';
+import { MAX_STORED_POLICIES, type StoredPolicy, type StsProblem } from '../domain/mta-sts.ts';
 import type { Spool } from '../spool/spool.ts';
+import type { StsFetch } from './mta-sts-fetch.ts';
 import {
   decideSts,
   freshFor,
@@ -51,8 +46,7 @@ export type StsNews =
 export type MtaStsContext = {
   readonly store: PolicyStore;
   readonly resolver: Pick<Resolver, 'txt'>;
-  /** `fetchStsPolicy` with its context. Never rejects. */
-  fetch(domain: Domain, signal: AbortSignal): Promise<Result<StsPolicy, StsFetchFailure>>;
+  readonly fetch: StsFetch;
   readonly clock: Clock;
   onNews(news: StsNews): void;
 };

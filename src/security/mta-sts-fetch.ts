@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Resolver } from '../dns/resolver.ts';
 import { type Domain, parseDomain } from '../domain/address.ts';
 import { err, isNonEmpty, type Milliseconds, type NonEmpty, ok, type Result } from '../domain/basics.ts';
@@ -36,19 +37,32 @@ export type StsFetchContext = {
 };
 
 type Fetched<T> = Result<T, StsFetchFailure>;
-type Target = { readonly name: Domain; readonly address: string; readonly last: boolean; readonly context: StsFetchContext };
+type Work = Omit<StsFetchContext, 'ca'> & { trust(): SecureContext };
+type Target = { readonly name: Domain; readonly address: string; readonly last: boolean; readonly work: Work };
 
-/** The policy as published now. Never rejects; ends within the patience, and soon after `signal` aborts ('timeout'). */
-export async function fetchStsPolicy(domain: Domain, context: StsFetchContext, signal: AbortSignal): Promise<Fetched<StsPolicy>> {
+/** Fetches the policy of a domain as published now. Never rejects; ends within the patience, and soon after `signal` aborts ('timeout'). */
+export type StsFetch = (domain: Domain, signal: AbortSignal) => Promise<Fetched<StsPolicy>>;
+
+/** A fetcher. The authorities are read once, at the first fetch: some systems have hundreds. */
+export function createStsFetch({ ca, ...context }: StsFetchContext): StsFetch {
+  let trusted: SecureContext | null = null;
+  const trust = (): SecureContext => {
+    trusted ??= createSecureContext({ ...(ca === null ? {} : { ca: [...ca] }), minVersion: 'TLSv1.2' });
+    return trusted;
+  };
+  return (domain, signal) => fetchPolicy(domain, { ...context, trust }, signal);
+}
+
+async function fetchPolicy(domain: Domain, work: Work, signal: AbortSignal): Promise<Fetched<StsPolicy>> {
   const name = parseDomain(`mta-sts.${domain}`);
   if (name === null) return err({ kind: 'address', problem: 'absent' });
   const ending = new AbortController();
   const end = (): void => ending.abort();
-  const timer = setTimeout(end, context.patience);
+  const timer = setTimeout(end, work.patience);
   signal.addEventListener('abort', end);
   if (signal.aborted) end();
   try {
-    const body = await fetchBody(name, context, ending.signal);
+    const body = await fetchBody(name, work, ending.signal);
     if (!body.ok) return body;
     const policy = parsePolicy(body.value);
     return policy.ok ? policy : err({ kind: 'invalid', fault: policy.error });
@@ -58,21 +72,21 @@ export async function fetchStsPolicy(domain: Domain, context: StsFetchContext, s
   }
 }
 
-async function fetchBody(name: Domain, context: StsFetchContext, signal: AbortSignal): Promise<Fetched<Uint8Array>> {
-  const addresses = await findAddresses(name, context, signal);
+async function fetchBody(name: Domain, work: Work, signal: AbortSignal): Promise<Fetched<Uint8Array>> {
+  const addresses = await findAddresses(name, work, signal);
   if (!addresses.ok) return addresses;
   let result: Fetched<Uint8Array> = err({ kind: 'timeout' });
   for (const [index, address] of addresses.value.entries()) {
     if (signal.aborted) return err({ kind: 'timeout' });
-    result = await get({ name, address, last: index === addresses.value.length - 1, context }, signal);
+    result = await get({ name, address, last: index === addresses.value.length - 1, work }, signal);
     // Only where nobody answered may another address do better; what a host said counts.
     if (result.ok || (result.error.kind !== 'connect' && result.error.kind !== 'timeout')) return result;
   }
   return result;
 }
 
-async function findAddresses(name: Domain, context: StsFetchContext, signal: AbortSignal): Promise<Fetched<NonEmpty<string>>> {
-  const { resolver, ipv6, mayConnect } = context;
+async function findAddresses(name: Domain, work: Work, signal: AbortSignal): Promise<Fetched<NonEmpty<string>>> {
+  const { resolver, ipv6, mayConnect } = work;
   const answers = await Promise.all([resolver.a(name, signal), ...(ipv6 ? [resolver.aaaa(name, signal)] : [])]);
   if (signal.aborted) return err({ kind: 'timeout' });
   const [a = [], aaaa = []] = answers.map((answer) => (answer.kind === 'records' ? answer.records : []));
@@ -96,13 +110,15 @@ function whyNone(answers: readonly DnsAnswer<string>[]): Extract<StsFetchFailure
 type Phase = 'connect' | 'handshake' | 'http';
 
 /** One GET at one address. */
-function get({ name, address, last, context }: Target, signal: AbortSignal): Promise<Fetched<Uint8Array>> {
+function get({ name, address, last, work }: Target, signal: AbortSignal): Promise<Fetched<Uint8Array>> {
   return new Promise((resolve) => {
     let phase: Phase = 'connect';
+    const secureContext = { secureContext: work.trust() };
     const request = httpsRequest({
-      ...(context.ca === null ? {} : { ca: [...context.ca] }),
+      // Known to node:tls, which gets all options, though not to the types of node:https.
+      ...secureContext,
       host: address,
-      port: context.port,
+      port: work.port,
       servername: name,
       path: PATH,
       headers: {
@@ -113,7 +129,6 @@ function get({ name, address, last, context }: Target, signal: AbortSignal): Pro
         connection: 'close',
       },
       agent: false,
-      minVersion: 'TLSv1.2',
       rejectUnauthorized: true,
       checkServerIdentity: (_host, certificate) => judgeName(name, certificate.subjectaltname),
       maxHeaderSize: MAX_HEADER_BYTES,

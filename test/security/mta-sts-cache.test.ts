@@ -10,7 +10,7 @@ import type { Domain } from '../../src/domain/address.ts';
 import type { StoredPolicy } from '../../src/domain/mta-sts.ts';
 import { namePatternText } from '../../src/domain/peer.ts';
 import { type MtaStsPolicies, openMtaStsPolicies, type PolicyStore, spoolPolicies } from '../../src/security/mta-sts-cache.ts';
-import { fetchStsPolicy } from '../../src/security/mta-sts-fetch.ts';
+import { createStsFetch } from '../../src/security/mta-sts-fetch.ts';
 import type { MtaStsStatus } from '../../src/security/mta-sts-policy.ts';
 import { tempQueue } from '../spool/temp-queue.ts';
 import { type TestClock, testClock } from '../support/clock.ts';
@@ -72,7 +72,7 @@ async function world(site: PolicySite = {}, record: ZoneName = txt('one')) {
       store: from,
       resolver,
       clock,
-      fetch: (domain, signal) => fetchStsPolicy(domain, context, signal),
+      fetch: createStsFetch(context),
       onNews: (item) =>
         news.push(item.kind === 'fetched' ? `fetched ${item.policy.id}` : `${item.problem.kind} ${item.cached ? 'cached' : '-'}`),
     });

@@ -39,7 +39,7 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
   ],
   [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
   [/^node:http$/, /^((admin|cli)\/|security\/mta-sts-fetch\.ts$)/],
-  [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/)/],
+  [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/|security\/mta-sts-fetch\.ts$)/],
   [/^node:/, /./],
 ];
 
