@@ -9,11 +9,13 @@ import { startAdminServer } from './admin/http-server.ts';
 import { statusDocument } from './admin/status-format.ts';
 import type { Loaded } from './config/load-config.ts';
 import { bounceMatching } from './delivery/bounce-matching.ts';
+import { createServerProbes } from './dns/stub-probes.ts';
 import { createStubResolver } from './dns/stub-resolver.ts';
 import { systemServers } from './dns/system-servers.ts';
 import { after, type Clock, type Instant } from './domain/basics.ts';
 import { createPeerTable } from './inbound/peer-limits.ts';
 import { type CertificateLoad, type ListenerCertificates, loadCertificates } from './platform/certificates.ts';
+import { dnssecTest } from './platform/dnssec-test.ts';
 import { openLineWriter } from './platform/line-writer.ts';
 import { type Log, openLog } from './platform/log.ts';
 import { openQueueIds } from './platform/queue-ids.ts';
@@ -33,6 +35,8 @@ import { type SpoolThread, startSpoolThread } from './spool/sqlite-spool-thread.
 
 /** Sessions and attempts under way get this long to end after a signal. */
 const DRAIN_WITHIN = 25_000;
+/** How long silent name servers may hold up the start. */
+const SELF_TEST_PATIENCE = 2_000;
 /** The process ends by then whatever hangs. */
 const FORCE_AFTER = 30_000;
 const READY_WITHIN = 30_000;
@@ -142,8 +146,13 @@ class App {
 
   async #test(certificates: CertificateLoad): Promise<boolean> {
     const { config } = this.#options.loaded;
-    const resolver = createStubResolver({ ...systemServers(config.resolver), clock, randomInt: (below) => randomInt(below) });
-    const lines = await selfTest({ config, certificates, resolver, clock, patience: 2000 });
+    const dns = { ...systemServers(config.resolver), clock, randomInt: (below: number) => randomInt(below) };
+    const resolver = createStubResolver(dns);
+    const probes = createServerProbes(dns, SELF_TEST_PATIENCE);
+    const lines = [
+      ...(await selfTest({ config, certificates, resolver, clock, patience: SELF_TEST_PATIENCE })),
+      ...(await dnssecTest({ mode: dns.dnssec, daneWanted: config.tls.dane === 'auto', probes })),
+    ];
     resolver.close();
     for (const { verdict, topic, text } of lines)
       this.#log[verdict === 'ok' ? 'info' : verdict === 'warning' ? 'warn' : 'error']('selftest', { topic, verdict, text });

@@ -8,7 +8,7 @@ import type { CertificateFacts, CertificateProblem } from './certificate-policy.
 /** One line of the self-test. */
 export type SelfTestLine = {
   readonly verdict: 'ok' | 'warning' | 'error';
-  readonly topic: 'spool' | 'clock' | 'certificate' | 'port' | 'resolver' | 'descriptors';
+  readonly topic: 'spool' | 'clock' | 'certificate' | 'port' | 'resolver' | 'dnssec' | 'descriptors';
   readonly text: string;
 };
 
