@@ -7,11 +7,13 @@
 #
 # Three places, each with its own life:
 #   /etc/postern   postern.yaml, mounted read only. Without it the relay says so and ends.
-#   /data          the queue. A volume: the relay does not start with a queue that dies with the container.
+#   /data          the queue. A volume: the relay does not start with a queue that dies with the container, unless
+#                  queue.ephemeral says that it may. The postern.yaml of the repository says so: delete that line here.
 #   /certs         certificate and key. Written only to make a self-signed pair where none is configured.
 #
 # Relative paths in a configuration start at the parent of its folder, here /etc. /etc/data and /etc/certs lead to /data and
-# /certs, so `sqlite:data/queue.db` and `certs/relay.pem` mean the volumes. Listeners have to name the port that is published:
+# /certs, so `sqlite:data/queue.db` and `certs/relay.pem` mean the volumes. Listeners have to name the port that is published, and
+# an address that is not the container's loopback:
 #   listeners: [{ name: mx, address: "0.0.0.0:25", tls: starttls }]
 #
 # The relay runs as user 10025, never as root. What is bind-mounted must be readable by it (`chown 10025` the key, mode 0600),
