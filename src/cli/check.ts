@@ -1,13 +1,20 @@
 /**
- * `postern check`: everything that is wrong with a configuration, or in short what it says. Starts nothing.
+ * `postern check`: everything that is wrong with a configuration, or in short what it says, and whether DANE will work with its name
+ * servers. Starts nothing.
  */
+import { randomInt } from 'node:crypto';
 import { endpointText } from '../config/address-format.ts';
 import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
 import { type Loaded, loadConfig, readBounded, thisMachine } from '../config/load-config.ts';
 import { nextHopText } from '../config/next-hop-format.ts';
 import { formatSize } from '../config/size-format.ts';
+import { createServerProbes } from '../dns/stub-probes.ts';
+import { systemServers } from '../dns/system-servers.ts';
+import type { Clock, Instant } from '../domain/basics.ts';
 import type { Config } from '../domain/config.ts';
 import { domainPatternText, type OutboundConnector } from '../domain/connector.ts';
+import { dnssecTest } from '../platform/dnssec-test.ts';
+import type { SelfTestLine } from '../platform/self-test-policy.ts';
 
 /** Chains are short. */
 const LARGEST_PEM = 1_048_576;
@@ -18,26 +25,52 @@ export type CheckOptions = {
   readonly json: boolean;
 };
 
+/** How long silent name servers may hold up the answer. */
+const DNS_PATIENCE = 2_000;
+
 /** 0: the relay would start with it. 1: it holds, but a file it names cannot be read. 2: it does not hold. */
-export async function check(options: CheckOptions, out: { write(text: string): void }): Promise<0 | 1 | 2> {
+export async function check(
+  options: CheckOptions,
+  out: { write(text: string): void },
+  testDnssec: (config: Config) => Promise<readonly SelfTestLine[]> = testNameServers,
+): Promise<0 | 1 | 2> {
   const loaded = loadConfig({ file: options.config, environment: process.env, machine: thisMachine() });
   if (!loaded.ok) {
-    print({ file: loaded.error[0].file, issues: loaded.error, summary: '' }, options, out);
+    print({ file: loaded.error[0].file, issues: loaded.error, summary: '', dnssec: null }, options, out);
     return 2;
   }
   const unreadable = checkFiles(loaded.value);
   const issues = [...loaded.value.warnings, ...unreadable];
-  print({ file: loaded.value.file, issues, summary: unreadable.length === 0 ? summarize(loaded.value) : '' }, options, out);
+  const [dnssec = null] = await testDnssec(loaded.value.config);
+  const summary = unreadable.length === 0 ? summarize(loaded.value, dnssec) : '';
+  print({ file: loaded.value.file, issues, summary, dnssec }, options, out);
   return unreadable.length === 0 ? 0 : 1;
 }
 
-type Finding = { readonly file: string; readonly issues: readonly ConfigIssue[]; readonly summary: string };
+/** Asks the name servers that the relay would ask. */
+function testNameServers({ resolver, tls }: Config): Promise<readonly SelfTestLine[]> {
+  const clock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
+  const dns = { ...systemServers(resolver), clock, randomInt: (below: number) => randomInt(below) };
+  const probes = createServerProbes(dns, DNS_PATIENCE);
+  return dnssecTest({ mode: dns.dnssec, daneWanted: tls.dane === 'auto', probes });
+}
 
-function print({ file, issues, summary }: Finding, { json }: CheckOptions, out: { write(text: string): void }): void {
+type Finding = {
+  readonly file: string;
+  readonly issues: readonly ConfigIssue[];
+  readonly summary: string;
+  /** Null where the configuration does not hold, or DANE is off. */
+  readonly dnssec: SelfTestLine | null;
+};
+
+function print({ file, issues, summary, dnssec }: Finding, { json }: CheckOptions, out: { write(text: string): void }): void {
   const ok = !issues.some(({ severity }) => severity === 'error');
-  if (json) out.write(`${JSON.stringify({ ok, file, issues }, null, 2)}\n`);
+  if (json) out.write(`${JSON.stringify({ ok, file, issues, dnssec: dnssecDocument(dnssec) }, null, 2)}\n`);
   else out.write(`${[...issues.map(formatIssue), ...(summary === '' ? [] : [summary])].join('\n')}\n`);
 }
+
+const dnssecDocument = (line: SelfTestLine | null): object | null =>
+  line === null ? null : { verdict: line.verdict, text: line.text };
 
 /** Certificates and keys that are named but cannot be read. */
 function checkFiles({ config, issueAt }: Loaded): readonly ConfigIssue[] {
@@ -49,7 +82,7 @@ function checkFiles({ config, issueAt }: Loaded): readonly ConfigIssue[] {
   );
 }
 
-function summarize({ file, config }: Loaded): string {
+function summarize({ file, config }: Loaded, dnssec: SelfTestLine | null): string {
   const listeners = config.listeners.map((listener) => [listener.name, endpointText(listener), listener.tls, demand(listener)]);
   const inbound = config.inbound.map((connector) => [connector.name, connector.type, connector.enabled ? '' : 'disabled']);
   const outbound = config.outbound.map((connector) => [
@@ -66,6 +99,7 @@ function summarize({ file, config }: Loaded): string {
     ...section('accepted domains', [[config.acceptedDomains.map(domainPatternText).join(', ') || 'none']]),
     ...(inbound.length === 0 ? [] : section('inbound', [['name', 'type', ''], ...inbound])),
     ...section('outbound, first match wins', [['name', 'recipients', 'route', 'tls'], ...outbound]),
+    ...(dnssec === null ? [] : section('DNSSEC', [[dnssec.verdict, dnssec.text]])),
   ].join('\n');
 }
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { check } from '../../src/cli/check.ts';
+import type { SelfTestLine } from '../../src/platform/self-test-policy.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'postern-check-'));
 after(() => rmSync(root, { recursive: true }));
@@ -14,10 +15,10 @@ mkdirSync(join(root, 'config'));
 const file = join(root, 'config', 'postern.yaml');
 const GOOD = 'hostname: a.example\nlisteners: [{ name: mx, address: "127.0.0.1:2525" }]\nacceptedDomains: [example.org]\n';
 
-async function run(text: string, json = false): Promise<{ code: number; output: string }> {
+async function run(text: string, json = false, dnssec: readonly SelfTestLine[] = []): Promise<{ code: number; output: string }> {
   writeFileSync(file, text);
   const pieces: string[] = [];
-  const code = await check({ config: file, json }, { write: (piece) => pieces.push(piece) });
+  const code = await check({ config: file, json }, { write: (piece) => pieces.push(piece) }, async () => dnssec);
   return { code, output: pieces.join('') };
 }
 
@@ -65,12 +66,22 @@ test('with json there is one document', async () => {
         message: 'the list is empty; it needs at least one element',
       },
     ],
+    dnssec: null,
   });
-  assert.deepEqual(JSON.parse((await run(GOOD, true)).output), { ok: true, file, issues: [] });
+  assert.deepEqual(JSON.parse((await run(GOOD, true)).output), { ok: true, file, issues: [], dnssec: null });
 });
 
 test('a warning does not fail', async () => {
   const { code, output } = await run('hostname: a.example\nlisteners: [{ name: mx, address: "127.0.0.1:2525" }]\n');
   assert.equal(code, 0);
   assert.match(output, /acceptedDomains: warning: /);
+});
+
+test('whether the name servers validate DNSSEC is said at the end, and is no error', async () => {
+  const line: SelfTestLine = { verdict: 'warning', topic: 'dnssec', text: '10.0.0.1 does not validate DNSSEC: DANE is off.' };
+  const { code, output } = await run(GOOD, false, [line]);
+  assert.equal(code, 0);
+  assert.match(output, /\n\nDNSSEC\n {2}warning {2}10\.0\.0\.1 does not validate DNSSEC: DANE is off\.\n$/);
+  const { output: json } = await run(GOOD, true, [line]);
+  assert.deepEqual(JSON.parse(json).dnssec, { verdict: 'warning', text: line.text });
 });
