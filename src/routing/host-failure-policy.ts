@@ -59,7 +59,7 @@ export function hostFailure(domain: string, problem: HostProblem): HostFailure {
     case 'loop':
       return permanent('5.4.6', `mail for ${domain} would come back to this relay: the best mail host left is this relay itself`);
     case 'bogus':
-      return temporary('4.4.3', `the DNS records of ${problem.name} fail DNSSEC validation`);
+      return temporary('4.7.324', `the DNS records of ${problem.name} fail DNSSEC validation`);
     case 'unknown':
       return temporary(
         '4.4.3',
