@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
-import { type Authority, createAuthority } from '../certificates.ts';
+import { type Authority, createAuthority, type IssuedCertificate } from '../certificates.ts';
 import type { Behaviour } from './behaviour.ts';
 import { type BehaviourName, behaviourOf } from './behaviour-table.ts';
 import { labCertificate } from './certificate-table.ts';
@@ -22,6 +22,8 @@ export type ReceiverOptions = {
   readonly port?: number;
   /** Who signs its certificate; by default the authority `labAuthority()`. */
   readonly authority?: Authority;
+  /** What it shows, instead of the certificate of its behaviour. */
+  readonly certificate?: IssuedCertificate;
   /** What differs from the named behaviour: a good default with one thing changed. */
   readonly change?: (behaviour: Behaviour) => Behaviour;
   /** Milliseconds of a pause, for slow and drip; by default 50. */
@@ -83,7 +85,7 @@ export async function startReceiver(name: BehaviourName, options: ReceiverOption
     behaviour,
     hostname,
     keepOctets: options.keepOctets ?? 1024 * 1024,
-    handshake: { context: contextOf(behaviour, hostname, options.authority), largeHelloOctets: options.largeHelloOctets ?? 256 },
+    handshake: { context: contextOf(behaviour, hostname, options), largeHelloOctets: options.largeHelloOctets ?? 256 },
     voice: openVoice(behaviour.pace, options.pause ?? 50, stopping.signal),
     clear: clear.add,
   };
@@ -131,10 +133,10 @@ function view(
 function contextOf(
   behaviour: Behaviour,
   hostname: string,
-  authority: Authority | undefined,
+  options: Pick<ReceiverOptions, 'authority' | 'certificate'>,
 ): ReturnType<typeof createSecureContext> {
   const { ciphers, minVersion, maxVersion } = behaviour.tls;
-  const { cert, key } = labCertificate(behaviour.tls, hostname, authority ?? labAuthority());
+  const { cert, key } = options.certificate ?? labCertificate(behaviour.tls, hostname, options.authority ?? labAuthority());
   return createSecureContext({
     cert,
     key,
