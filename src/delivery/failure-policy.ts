@@ -64,7 +64,7 @@ function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy 
       return temporary(where, '4.4.2', { text: `${host} ${BROKEN_TEXT[failure.problem]} ${COMMAND_TEXT[failure.command]}` });
     case 'tls':
       return temporary(where, demander(policy) === 'dane' ? '4.7.321' : '4.4.317', {
-        text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy)}`,
+        text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy, 'TLS')}`,
       });
     case 'peer':
       return judgeIdentity(failure.failure, where, policy);
@@ -116,7 +116,7 @@ function demander(policy: TlsPolicy | null): PolicySource['kind'] {
 
 /** Codes of interface.md, section 4. Certificates can be mended, so they are worth waiting for; a host without REQUIRETLS is not. */
 function judgeIdentity(failure: IdentityFailure, where: Where, policy: TlsPolicy | null): DeliveryFailure {
-  const text = `${hostText(where)} ${peerFailureText(failure)}${demandText(policy)}`;
+  const text = `${hostText(where)} ${peerFailureText(failure)}${demandText(policy, 'it')}`;
   switch (failure.kind) {
     case 'dane-mismatch':
       return temporary(where, '4.7.323', { text });
@@ -183,23 +183,23 @@ export function tlsFailureText(failure: TlsFailure): string {
   }
 }
 
-/** Who demands TLS, where someone does. */
-function demandText(policy: TlsPolicy | null): string {
+/** Who demands TLS, or what was missing from it, where someone does. */
+function demandText(policy: TlsPolicy | null, what: 'TLS' | 'it'): string {
   if (policy?.plaintext !== 'never') return '';
-  const demands = policy.because.map(demandOf).filter((text) => text !== null);
+  const demands = policy.because.map((source) => demandOf(source, what)).filter((text) => text !== null);
   return demands.length === 0 ? '' : `, and ${demands.join(' and ')}`;
 }
 
-function demandOf(source: PolicySource): string | null {
+function demandOf(source: PolicySource, what: 'TLS' | 'it'): string | null {
   switch (source.kind) {
     case 'connector':
-      return `connector ${source.name} demands it`;
+      return `connector ${source.name} demands ${what}`;
     case 'dane':
-      return `DANE (the TLSA records of ${source.tlsaBase}) demands it`;
+      return `DANE (the TLSA records of ${source.tlsaBase}) demands ${what}`;
     case 'mta-sts':
-      return `the MTA-STS policy of ${source.domain} demands it`;
+      return `the MTA-STS policy of ${source.domain} demands ${what}`;
     case 'message':
-      return 'the sender demands it';
+      return `the sender demands ${what}`;
     case 'credentials':
       return 'credentials are never sent without TLS';
     case 'default':
