@@ -7,6 +7,7 @@ import packageFile from '../package.json' with { type: 'json' };
 import { type AdminSource, createApi } from './admin/api.ts';
 import { startAdminServer } from './admin/http-server.ts';
 import { statusDocument } from './admin/status-format.ts';
+import { overdueExceptions } from './config/exception-policy.ts';
 import type { Loaded } from './config/load-config.ts';
 import { bounceMatching } from './delivery/bounce-matching.ts';
 import { createServerProbes } from './dns/stub-probes.ts';
@@ -97,6 +98,7 @@ class App {
       this.#log.warn('config.warning', {
         text: `${warning.file}:${warning.line}:${warning.column}: ${warning.path}: ${warning.message}`,
       });
+    for (const { text } of overdueExceptions(config, clock.now())) this.#log.warn('config.warning', { text });
     const certificates = loadCertificates(config, clock.now());
     if (!(await this.#test(certificates))) return 1;
     const materials = loadMaterials(config);

@@ -4,6 +4,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { endpointText } from '../config/address-format.ts';
+import { overdueExceptions } from '../config/exception-policy.ts';
 import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
 import { type Loaded, loadConfig, readBounded, thisMachine } from '../config/load-config.ts';
 import { nextHopText } from '../config/next-hop-format.ts';
@@ -40,7 +41,11 @@ export async function check(
     return 2;
   }
   const unreadable = checkFiles(loaded.value);
-  const issues = [...loaded.value.warnings, ...unreadable];
+  const overdue = overdueExceptions(loaded.value.config, Date.now() as Instant).map(({ path, text }) => ({
+    ...loaded.value.issueAt(path, text),
+    severity: 'warning' as const,
+  }));
+  const issues = [...loaded.value.warnings, ...overdue, ...unreadable];
   const [dnssec = null] = await testDnssec(loaded.value.config);
   const summary = unreadable.length === 0 ? summarize(loaded.value, dnssec) : '';
   print({ file: loaded.value.file, issues, summary, dnssec }, options, out);

@@ -4,11 +4,19 @@
 import { isAbsolute, join } from 'node:path';
 import { type Domain, parseDomain } from '../domain/address.ts';
 import type { Config } from '../domain/config.ts';
-import type { InboundConnector, OutboundConnector, RetrySchedule, Route } from '../domain/connector.ts';
+import type {
+  CertificateFiles,
+  InboundConnector,
+  OutboundConnector,
+  OutboundTls,
+  RetrySchedule,
+  Route,
+} from '../domain/connector.ts';
 import type { TlsRung } from '../domain/tls.ts';
 import { DEFAULT_CONNECTOR } from './compile-outbound.ts';
 import type { ConfigDocument, InboundDocument, OutboundDocument } from './schema.ts';
 import { outboundConnectorSchema } from './schema-outbound.ts';
+import { lastMomentOf } from './schema-values.ts';
 import { type Draft, errorAt, field, type Tree } from './tree.ts';
 
 /** What defaults are taken from the machine. */
@@ -31,7 +39,8 @@ export function checkMachine(tree: Tree, machine: Machine): readonly Draft[] {
 /** What buildConfig needs besides the document. */
 export type BuildContext = { readonly root: string; readonly machine: Machine };
 
-type Defaults = { readonly ladder: readonly TlsRung[]; readonly retry: RetrySchedule };
+type Absolute = (path: string) => string;
+type Defaults = { readonly ladder: readonly TlsRung[]; readonly retry: RetrySchedule; readonly absolute: Absolute };
 
 /** The configuration of a document that passed. */
 export function buildConfig(document: ConfigDocument, { root, machine }: BuildContext): Config {
@@ -53,15 +62,15 @@ export function buildConfig(document: ConfigDocument, { root, machine }: BuildCo
     tls: {
       minVersion: tls.minVersion,
       ladder: tls.ladder,
-      trust: { system: true, files: [] },
-      clientCertificate: null,
-      dane: 'off',
-      mtaSts: 'off',
+      trust: buildTrust(tls.trust, absolute),
+      clientCertificate: filesOf(tls.clientCertificate, absolute),
+      dane: tls.dane,
+      mtaSts: tls.mtaSts,
       downgradeMemory: null,
-      onDowngrade: 'defer',
+      onDowngrade: tls.onDowngrade,
     },
     inbound: document.inbound.map(buildInbound),
-    outbound: buildOutbound(document.outbound, { ladder: tls.ladder, retry }),
+    outbound: buildOutbound(document.outbound, { ladder: tls.ladder, retry, absolute }),
     queue: { path: absolute(sqlitePath(document)), ephemeral: queue.ephemeral, retry },
     limits: buildLimits(document),
     resolver,
@@ -112,6 +121,30 @@ function buildInbound({ name, type, match, require, enabled }: InboundDocument):
   };
 }
 
+const filesOf = (files: CertificateFiles | undefined, absolute: Absolute): CertificateFiles | null =>
+  files === undefined ? null : { cert: absolute(files.cert), key: absolute(files.key) };
+
+/** `system` stands for the system's anchors; everything else is a file. */
+function buildTrust(trust: string | readonly string[], absolute: Absolute): Config['tls']['trust'] {
+  const named = typeof trust === 'string' ? [trust] : trust;
+  return { system: named.includes('system'), files: named.filter((each) => each !== 'system').map(absolute) };
+}
+
+function buildTls({ tls }: OutboundDocument, defaults: Defaults): OutboundTls {
+  const { exception } = tls;
+  return {
+    mode: tls.mode,
+    ladder: tls.mode === 'plaintext' ? [] : (tls.ladder ?? defaults.ladder),
+    names: tls.names ?? [],
+    pins: tls.pins ?? [],
+    ca: tls.ca === undefined ? null : defaults.absolute(tls.ca),
+    clientCertificate: filesOf(tls.clientCertificate, defaults.absolute),
+    dane: tls.dane ?? 'auto',
+    mtaSts: tls.mtaSts ?? 'auto',
+    exception: exception === undefined ? null : { reason: exception.reason, until: lastMomentOf(exception.until) },
+  };
+}
+
 /** The connectors as written, and the implicit one that takes what none of them does. */
 function buildOutbound(documents: readonly OutboundDocument[], defaults: Defaults): Config['outbound'] {
   const last = buildConnector(outboundConnectorSchema.parse({ name: DEFAULT_CONNECTOR }), defaults);
@@ -120,7 +153,7 @@ function buildOutbound(documents: readonly OutboundDocument[], defaults: Default
 }
 
 function buildConnector(document: OutboundDocument, defaults: Defaults): OutboundConnector {
-  const { name, match, limits, source, retry, tls, enabled } = document;
+  const { name, match, limits, source, retry, enabled, testMode } = document;
   return {
     name,
     match: {
@@ -129,18 +162,8 @@ function buildConnector(document: OutboundDocument, defaults: Defaults): Outboun
       inboundConnectors: match.inboundConnector ?? [],
     },
     route: buildRoute(document.route),
-    tls: {
-      mode: tls.mode,
-      ladder: tls.mode === 'plaintext' ? [] : (tls.ladder ?? defaults.ladder),
-      names: [],
-      pins: [],
-      ca: null,
-      clientCertificate: null,
-      dane: 'off',
-      mtaSts: 'off',
-      exception: null,
-    },
-    testMode: false,
+    tls: buildTls(document, defaults),
+    testMode,
     limits: { ...limits, messagesPerMinute: orNull(limits.messagesPerMinute) },
     source: { address: source.address ?? null, helo: source.helo ?? null },
     retry: {
@@ -152,13 +175,13 @@ function buildConnector(document: OutboundDocument, defaults: Defaults): Outboun
   };
 }
 
-function buildRoute({ kind, hosts, balance, text }: OutboundDocument['route']): Route {
+function buildRoute({ kind, hosts, balance, tls, auth, text }: OutboundDocument['route']): Route {
   switch (kind) {
     case 'mx':
       return { kind };
     case 'smarthost':
       if (hosts === undefined) throw new Error('checkOutbound was not asked');
-      return { kind, hosts, balance: balance ?? false, tls: 'starttls', auth: null };
+      return { kind, hosts, balance: balance ?? false, tls: tls ?? 'starttls', auth: auth ?? null };
     case 'reject':
       return { kind, text: text ?? REJECT_TEXT };
   }

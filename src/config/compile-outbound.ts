@@ -1,8 +1,10 @@
 /**
  * Checks on where mail goes: keys that belong to another kind of route, ladders that are not one, connectors that never match. Pure.
  */
+
 import type { DomainPattern } from '../domain/connector.ts';
 import { RUNGS } from '../domain/tls.ts';
+import { checkConnectorTls } from './compile-outbound-tls.ts';
 import type { Path } from './path-format.ts';
 import { coverOf, covers } from './pattern-format.ts';
 import type { OutboundDocument } from './schema.ts';
@@ -57,14 +59,10 @@ function checkLadder(value: unknown, path: Path, whole: readonly string[]): read
 
 const inOrder = (rungs: readonly string[]): string => RUNGS.filter((rung) => rungs.includes(rung)).join(', ');
 
-function checkTls({ path, value }: Item, tree: Tree): readonly Draft[] {
-  const ladder = [...path, 'tls', 'ladder'];
-  const contradiction = field(value, 'tls', 'mode') === 'plaintext' && field(value, 'tls', 'ladder') !== undefined;
-  return [
-    ...(contradiction ? [errorAtKey(ladder, 'means nothing in mode plaintext, which never speaks TLS')] : []),
-    ...checkLadder(tree.root, ladder, texts(tree.root, 'tls', 'ladder')),
-  ];
-}
+const checkTls = (item: Item, tree: Tree): readonly Draft[] => [
+  ...checkConnectorTls(item, tree),
+  ...checkLadder(tree.root, [...item.path, 'tls', 'ladder'], texts(tree.root, 'tls', 'ladder')),
+];
 
 function checkName({ path, value }: Item): readonly Draft[] {
   const reserved = field(value, 'name') === DEFAULT_CONNECTOR;

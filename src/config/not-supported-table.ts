@@ -23,16 +23,11 @@ const isZeroDuration = (value: unknown): boolean => {
   return length.ok && length.value === 0;
 };
 const notPostgres = (value: unknown): boolean => typeof value !== 'string' || !/^postgres(ql)?:/.test(value);
-const LATER_MODES: readonly unknown[] = ['trusted', 'verify', 'dane'];
 
 /** What is not supported yet. */
 export const NOT_SUPPORTED_YET: readonly Row[] = [
   { path: 'listeners.*.proxyProtocol', ...EMPTY },
   { path: 'listeners.*.auth', ...OFF },
-  { path: 'tls.trust' },
-  { path: 'tls.clientCertificate' },
-  { path: 'tls.dane', ...OFF },
-  { path: 'tls.mtaSts', ...OFF },
   { path: 'tls.downgradeMemory', unless: isZeroDuration, only: '0' },
   { path: 'tls.onDowngrade' },
   { path: 'inbound.*.match.certificates' },
@@ -40,17 +35,6 @@ export const NOT_SUPPORTED_YET: readonly Row[] = [
   { path: 'inbound.*.testMode', ...FALSE },
   { path: 'inbound.*.acceptServerAuthOnly' },
   { path: 'users', ...EMPTY },
-  { path: 'outbound.*.route.tls', unless: (value) => value !== 'implicit', only: 'starttls' },
-  { path: 'outbound.*.route.auth' },
-  { path: 'outbound.*.tls.mode', unless: (value) => !LATER_MODES.includes(value), only: 'opportunistic, encrypt or plaintext' },
-  { path: 'outbound.*.tls.names' },
-  { path: 'outbound.*.tls.pins' },
-  { path: 'outbound.*.tls.ca' },
-  { path: 'outbound.*.tls.clientCertificate' },
-  { path: 'outbound.*.tls.dane', ...OFF },
-  { path: 'outbound.*.tls.mtaSts', ...OFF },
-  { path: 'outbound.*.tls.exception' },
-  { path: 'outbound.*.testMode', ...FALSE },
   { path: 'queue.store', unless: notPostgres, only: 'sqlite' },
   { path: 'reports.tlsRpt', unless: (value) => field(value, 'enabled') === false, only: 'enabled: false' },
   { path: 'expect', ...EMPTY },

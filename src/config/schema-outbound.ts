@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { certificateSchema } from './schema-inbound.ts';
 import {
+  certificateName,
   DEADLINE,
   day,
   domain,
@@ -73,7 +74,9 @@ const routeSchema = z.strictObject({
 
 const connectorTlsSchema = z.strictObject({
   mode: z.enum(modes).default('opportunistic').describe('what every delivery must have, from plaintext to verify'),
-  names: some(line(255)).optional().describe('verify: names of which the certificate must have one; by default that of the host'),
+  names: some(certificateName())
+    .optional()
+    .describe('verify: names of which the certificate must have one; by default that of the host'),
   pins: some(pin()).optional().describe('verify: public keys of which the certificate must have one'),
   ladder: ladder().optional().describe('narrower than tls.ladder'),
   ca: filePath().optional().describe('PEM bundle to trust instead of tls.trust'),

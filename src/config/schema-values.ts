@@ -3,7 +3,8 @@
  */
 import { z } from 'zod';
 import { type Domain, mailboxText, parseDomain, parseMailbox } from '../domain/address.ts';
-import { type Milliseconds, ok, type Result } from '../domain/basics.ts';
+import { type Instant, type Milliseconds, ok, type Result } from '../domain/basics.ts';
+import { parseNamePattern, parsePin } from '../domain/peer.ts';
 import { parseEndpoint, parseIpAddress, parseRange, parseServer } from './address-format.ts';
 import { formatDuration, parseDuration } from './duration-format.ts';
 import { parseNextHop } from './next-hop-format.ts';
@@ -119,13 +120,24 @@ export const day = () =>
     return exists ? ok(text) : refuse('is no date; write it like 2026-12-31');
   });
 
+/** The last moment of a day, UTC. */
+export const lastMomentOf = (day: string): Instant => (Date.parse(`${day}T00:00:00Z`) + 86_399_999) as Instant;
+
+/** A name a certificate may carry. */
+export const certificateName = () =>
+  parsed((text) => {
+    const pattern = parseNamePattern(text);
+    return pattern === null ? refuse('is no name of a host; write one like mail.example.org or *.example.org') : ok(pattern);
+  });
+
 /** An SPKI SHA-256 pin, `sha256:` and 43 base64 characters with padding, or 64 hexadecimal digits. */
 export const pin = () =>
-  parsed((text) =>
-    /^sha256:([A-Za-z0-9+/]{43}=|[0-9a-fA-F]{64})$/.test(text)
-      ? ok(text)
-      : refuse('is no pin; write "sha256:" and the SHA-256 of the public key (SPKI) in base64 or hexadecimal'),
-  );
+  parsed((text) => {
+    const hash = parsePin(text);
+    return hash === null
+      ? refuse('is no pin; write "sha256:" and the SHA-256 of the public key (SPKI) in base64 or hexadecimal')
+      : ok(hash);
+  });
 
 /** Where the queue lies. */
 export type StoreLocation =

@@ -1,7 +1,7 @@
 /**
  * Words of identity: what a peer must prove about itself, and how it failed to. A failure here is never a reason to leave a rung.
  */
-import type { Domain } from './address.ts';
+import { type Domain, isAddressLiteral, parseDomain } from './address.ts';
 import type { Branded, Instant, NonEmpty } from './basics.ts';
 
 /** SHA-256 of a certificate's SubjectPublicKeyInfo, lower-case hex. */
@@ -57,3 +57,22 @@ export type IdentityFailure =
 /** The name as configuration and messages write it. */
 export const namePatternText = (pattern: NamePattern): string =>
   pattern.kind === 'exact' ? pattern.domain : `*.${pattern.domain}`;
+
+/** `mail.example.org` or `*.example.org` as a pattern; null where it is neither, or would speak for a whole registry. */
+export function parseNamePattern(text: string): NamePattern | null {
+  const below = text.startsWith('*.');
+  const domain = parseDomain(below ? text.slice(2) : text);
+  if (domain === null || isAddressLiteral(domain)) return null;
+  if (below && !domain.includes('.')) return null;
+  return { kind: below ? 'one-below' : 'exact', domain };
+}
+
+/** `sha256:…` in hex (colons allowed) or base64, as configuration writes pins; null where it is neither. */
+export function parsePin(text: string): SpkiHash | null {
+  const match = /^sha256:(.+)$/i.exec(text.trim());
+  const value = match?.[1] ?? '';
+  const hex = value.replaceAll(':', '').toLowerCase();
+  if (/^[0-9a-f]{64}$/.test(hex)) return hex as SpkiHash;
+  if (!/^[A-Za-z0-9+/]{43}=?$/.test(value)) return null;
+  return Buffer.from(value, 'base64').toString('hex') as SpkiHash;
+}

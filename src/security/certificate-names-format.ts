@@ -3,20 +3,10 @@
  * whole leftmost label. Reads what node:crypto prints of the extension, which quotes every value that could be mistaken for another.
  */
 import type { X509Certificate } from 'node:crypto';
-import { type Domain, parseDomain } from '../domain/address.ts';
-import type { NamePattern } from '../domain/peer.ts';
+import type { Domain } from '../domain/address.ts';
+import { type NamePattern, parseNamePattern } from '../domain/peer.ts';
 
 const MAX_NAMES = 1000;
-
-/** A dNSName as a pattern, or null where it is no name we would match. */
-export function parseNamePattern(text: string): NamePattern | null {
-  const below = text.startsWith('*.');
-  const domain = parseDomain(below ? text.slice(2) : text);
-  if (domain === null || domain.startsWith('[')) return null;
-  // `*.org` would speak for a whole registry.
-  if (below && !domain.includes('.')) return null;
-  return { kind: below ? 'one-below' : 'exact', domain };
-}
 
 /**
  * The entries of `X509Certificate.subjectAltName`: `DNS:a, DNS:b, IP Address:…`; a value with a comma, quote or control stands as a

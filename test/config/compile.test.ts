@@ -11,6 +11,7 @@ import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
 import { descriptionAt, everyKey } from '../../src/config/schema-keys.ts';
 import type { Config } from '../../src/domain/config.ts';
 import { SECRET, SURROUNDINGS } from '../support/config-surroundings.ts';
+import { outboundTls } from '../support/connectors.ts';
 
 const MINIMAL = 'listeners: [{ name: mx, address: "127.0.0.1:2525" }]\nacceptedDomains: [example.org]\n';
 
@@ -34,7 +35,8 @@ const DEFAULT_CONNECTOR = {
   name: 'default',
   match: { recipientDomains: [{ kind: 'any' }], senderDomains: [], inboundConnectors: [] },
   route: { kind: 'mx' },
-  tls: { mode: 'opportunistic', ladder: LADDER },
+  tls: outboundTls({ ladder: LADDER }),
+  testMode: false,
   limits: LIMITS,
   source: { address: null, helo: null },
   retry: RETRY,
@@ -48,7 +50,16 @@ test('a minimal document has every default', () => {
     certificates: [],
     selfSigned: { cert: '/srv/relay/certs/self-signed.pem', key: '/srv/relay/certs/self-signed.key' },
     acceptedDomains: [{ kind: 'exact', domain: 'example.org' }],
-    tls: { minVersion: 'TLSv1.2', ladder: LADDER },
+    tls: {
+      minVersion: 'TLSv1.2',
+      ladder: LADDER,
+      trust: { system: true, files: [] },
+      clientCertificate: null,
+      dane: 'auto',
+      mtaSts: 'auto',
+      downgradeMemory: null,
+      onDowngrade: 'defer',
+    },
     inbound: [],
     outbound: [DEFAULT_CONNECTOR],
     queue: { path: '/srv/relay/data/queue.db', ephemeral: false, retry: RETRY },
@@ -108,8 +119,11 @@ outbound:
         { kind: 'mx', domain: 'c.example', port: 25 },
       ],
       balance: true,
+      tls: 'starttls',
+      auth: null,
     },
-    tls: { mode: 'encrypt', ladder: ['modern'] },
+    tls: outboundTls({ mode: 'encrypt', ladder: ['modern'] }),
+    testMode: false,
     limits: { connections: 1, messagesPerConnection: 2, messagesPerMinute: 3, recipientsPerMessage: 4 },
     source: { address: '192.0.2.10', helo: 'out.example' },
     retry: { intervals: [MINUTE, HOUR], delayNoticeAfter: null, expireAfter: DAY },
@@ -120,6 +134,41 @@ outbound:
   assert.deepEqual(rest, []);
 });
 
+test('what a connector demands of TLS arrives', () => {
+  const { tls, outbound } = compiled(`${MINIMAL}
+tls: { trust: [system, certs/ours.pem], clientCertificate: { cert: certs/c.pem, key: certs/c.key }, dane: off }
+outbound:
+  - name: out
+    match: { recipientDomains: [b.example] }
+    route: { kind: smarthost, hosts: [relay.example], tls: implicit, auth: { user: u, password: p } }
+    tls:
+      mode: verify
+      names: [Mail.B.example, "*.b.example"]
+      pins: ["sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="]
+      ca: certs/b.pem
+      clientCertificate: { cert: /etc/c.pem, key: /etc/c.key }
+      mtaSts: off
+      exception: { reason: their policy host is down, until: 2026-12-31 }
+    testMode: true
+`);
+  assert.deepEqual(tls.trust, { system: true, files: ['/srv/relay/certs/ours.pem'] });
+  assert.deepEqual(tls.clientCertificate, { cert: '/srv/relay/certs/c.pem', key: '/srv/relay/certs/c.key' });
+  assert.equal(tls.dane, 'off');
+  const [out] = outbound;
+  assert.equal(out.testMode, true);
+  assert.ok(out.route.kind === 'smarthost');
+  assert.deepEqual([out.route.tls, out.route.auth], ['implicit', { user: 'u', password: 'p' }]);
+  assert.deepEqual(out.tls.names, [
+    { kind: 'exact', domain: 'mail.b.example' },
+    { kind: 'one-below', domain: 'b.example' },
+  ]);
+  assert.deepEqual(out.tls.pins, ['e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855']);
+  assert.equal(out.tls.ca, '/srv/relay/certs/b.pem');
+  assert.deepEqual(out.tls.clientCertificate, { cert: '/etc/c.pem', key: '/etc/c.key' });
+  assert.deepEqual([out.tls.dane, out.tls.mtaSts], ['auto', 'off']);
+  assert.deepEqual(out.tls.exception, { reason: 'their policy host is down', until: Date.UTC(2027, 0, 1) - 1 });
+});
+
 test('a connector in mode plaintext has no ladder, one that rejects has a text', () => {
   const connectors = compiled(`${MINIMAL}
 outbound:
@@ -127,7 +176,7 @@ outbound:
   - { name: gone, match: { recipientDomains: [b.example] }, route: { kind: reject, text: "moved away" } }
   - { name: no, match: { recipientDomains: [c.example] }, route: { kind: reject } }
 `).outbound;
-  assert.deepEqual(connectors[0].tls, { mode: 'plaintext', ladder: [] });
+  assert.deepEqual(connectors[0].tls, outboundTls({ mode: 'plaintext' }));
   assert.deepEqual(connectors[1]?.route, { kind: 'reject', text: 'moved away' });
   assert.ok(connectors[2]?.route.kind === 'reject' && connectors[2].route.text.length > 0);
 });
