@@ -33,7 +33,7 @@ export async function startReceivers<Name extends BehaviourName>(
 
 /** A smarthost connector for `recipientDomain`, by default the receiver's name; `more` are further lines of the connector. */
 export const connectorTo = (receiver: Receiver, { mode = 'opportunistic', domain = receiver.hostname, more = '' } = {}): string =>
-  `  - name: ${domain.replaceAll(/[^a-z0-9-]/g, '-')}
+  `  - name: ${domain.replaceAll(/[^a-z0-9-]/g, '-').replace(/^-+/, '')}
     match: { recipientDomains: ["${domain}"] }
     route: { kind: smarthost, hosts: ["[${receiver.address}]:${receiver.port}"] }
     tls: { mode: ${mode} }${more === '' ? '' : `\n    ${more}`}`;
