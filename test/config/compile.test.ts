@@ -10,6 +10,7 @@ import { formatIssue } from '../../src/config/issue-format.ts';
 import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
 import { descriptionAt, everyKey } from '../../src/config/schema-keys.ts';
 import type { Config } from '../../src/domain/config.ts';
+import type { TlsRung } from '../../src/domain/tls.ts';
 import { SECRET, SURROUNDINGS } from '../support/config-surroundings.ts';
 import { outboundTls } from '../support/connectors.ts';
 
@@ -30,7 +31,7 @@ const RETRY = {
   expireAfter: 5 * DAY,
 };
 const LIMITS = { connections: 20, messagesPerConnection: 100, messagesPerMinute: null, recipientsPerMessage: 100 };
-const LADDER = ['modern', 'compatible', 'legacy'];
+const LADDER: readonly TlsRung[] = ['modern', 'compatible', 'legacy'];
 const DEFAULT_CONNECTOR = {
   name: 'default',
   match: { recipientDomains: [{ kind: 'any' }], senderDomains: [], inboundConnectors: [] },

@@ -5,7 +5,6 @@
 import { strict as assert } from 'node:assert';
 import { createHash, X509Certificate } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
 import { createAuthority, type IssuedCertificate } from '../support/certificates.ts';
 import type { BehaviourName } from '../support/lab/behaviour-table.ts';
 import { type Receiver, startReceiver } from '../support/lab/receiver.ts';
@@ -175,8 +174,7 @@ function zonesOf(
   return { root, out, children };
 }
 
-const missing = NOT_SUPPORTED_YET.find(({ path }) => path === 'tls.dane');
-describe('DANE', { skip: missing === undefined ? false : `${missing.path} cannot be configured yet` }, () => {
+describe('DANE', () => {
   let zone: SignedZone;
   let relay: TempRelay;
   let receivers: ReadonlyMap<HostName, Receiver>;

@@ -85,7 +85,10 @@ const EQUAL = {
   ],
 } as const;
 
-const viaMx = (dnsPort: number, port: number): string => `acceptedDomains: [d0.test, d1.test, d2.test, d3.test, d4.test, d5.test, d6.test, d7.test]
+const viaMx = (
+  dnsPort: number,
+  port: number,
+): string => `acceptedDomains: [d0.test, d1.test, d2.test, d3.test, d4.test, d5.test, d6.test, d7.test]
 workers: 1
 resolver: { servers: ["127.0.0.1:${dnsPort}"] }
 delivery: { port: ${port}, allowPrivateAddresses: true }

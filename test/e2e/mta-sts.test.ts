@@ -6,7 +6,6 @@ import { strict as assert } from 'node:assert';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
 import type { Domain } from '../../src/domain/address.ts';
 import type { Instant } from '../../src/domain/basics.ts';
 import type { StoredPolicy } from '../../src/domain/mta-sts.ts';
@@ -229,13 +228,12 @@ async function seed(relay: TempRelay): Promise<void> {
 
 /** Why this cannot be tested here, false where it can. */
 async function obstacle(): Promise<string | false> {
-  const missing = NOT_SUPPORTED_YET.find(({ path }) => path === 'tls.mtaSts' || path === 'tls.trust');
-  if (missing !== undefined) return `${missing.path} cannot be configured yet`;
   try {
     await using _host = await startPolicyHost({}, { address: POLICY_ADDRESS, port: 443 });
     return false;
   } catch {
-    return 'no right to listen on port 443';
+    // In CI a missing right is a failure: the tests below will say so.
+    return process.env['CI'] === undefined ? 'no right to listen on port 443' : false;
   }
 }
 
