@@ -6,7 +6,7 @@ import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { OutboundConnector } from '../domain/connector.ts';
 import type { Claim } from '../domain/queue.ts';
-import { type Bucket, connectionsAllowed, downUntil, probeAt, takeToken } from './pace-policy.ts';
+import { type Bucket, connectionsAllowed, downUntil, takeToken } from './pace-policy.ts';
 
 /** A claim with the connector chosen for it. */
 export type Ready = { readonly claim: Claim; readonly connector: OutboundConnector };
@@ -22,7 +22,6 @@ export class Destination {
   #queue: Ready[] = [];
   #head = 0;
   #bucket: Bucket = { tokens: 1, at: 0 };
-  #failedAt = 0 as Instant;
 
   constructor(key: string) {
     this.key = key;
@@ -37,18 +36,14 @@ export class Destination {
     this.#queue.push(ready);
   }
 
-  /**
-   * The next claim if one may go now; a wait in milliseconds where the destination is down or the rate limit holds it; null if none
-   * waits or all lines are busy.
-   */
+  /** The next claim if one may go now; a wait in milliseconds if the rate limit holds it; null if none waits or all lines are busy. */
   next(facts: {
     readonly now: Instant;
     readonly monotonic: Milliseconds;
     readonly threads: number;
   }): Ready | Milliseconds | null {
     const ready = this.#queue[this.#head];
-    if (ready === undefined) return null;
-    if (facts.now < this.downUntil) return this.downUntil - facts.now;
+    if (ready === undefined || facts.now < this.downUntil) return null;
     const { limits } = ready.connector;
     if (this.active >= connectionsAllowed(limits, { failures: this.failures, threads: facts.threads })) return null;
     if (limits.messagesPerMinute !== null) {
@@ -84,14 +79,8 @@ export class Destination {
   markDown(connector: OutboundConnector, now: Instant): Instant {
     if (now < this.downUntil) return this.downUntil;
     this.failures += 1;
-    this.#failedAt = now;
     this.downUntil = downUntil(connector.retry, this.failures, now);
     return this.downUntil;
-  }
-
-  /** The spool hands out what an operator, or another thread, wants tried though it is down here: soon, yet never in a row. */
-  tryAgainSoon(): void {
-    this.downUntil = Math.min(this.downUntil, probeAt(this.#failedAt)) as Instant;
   }
 
   /** Notes that a host answered; true if it had been down. */

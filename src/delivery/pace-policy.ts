@@ -14,12 +14,6 @@ export const AVOID_ADDRESS_FOR: Milliseconds = 60_000;
 export const downUntil = (schedule: RetrySchedule, failures: number, now: Instant): Instant =>
   after(now, retryInterval(schedule, failures));
 
-/** The least time between two tries of a destination that is down. */
-const PROBE_AFTER: Milliseconds = 1000;
-
-/** When a destination that is down may be tried before its time, because someone wants it. */
-export const probeAt = (failedAt: Instant): Instant => after(failedAt, PROBE_AFTER);
-
 /** Connections a destination may have now: one while it has not answered since it failed, else this thread's share of the limit. */
 export const connectionsAllowed = (
   limits: ConnectorLimits,

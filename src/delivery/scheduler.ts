@@ -12,7 +12,6 @@ import type { MadeNotice } from '../reporting/notices.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { AttemptResult } from './attempt.ts';
 import { Destination, type Ready } from './destination.ts';
-import { DestinationTimers } from './destination-timers.ts';
 import { settleRecipient } from './retry-policy.ts';
 
 /** A claim at its end: what the log tells and the notices are made from. */
@@ -64,7 +63,7 @@ export class Scheduler {
   readonly #context: SchedulerContext;
   readonly #destinations = new Map<string, Destination>();
   readonly #held = new Set<Claim>();
-  readonly #timers: DestinationTimers;
+  readonly #timers = new Map<Destination, NodeJS.Timeout>();
   readonly #stop = new AbortController();
   #heldBytes = 0;
   #active = 0;
@@ -76,7 +75,6 @@ export class Scheduler {
 
   constructor(context: SchedulerContext) {
     this.#context = context;
-    this.#timers = new DestinationTimers(context.clock, (destination) => this.#run(destination));
   }
 
   counts(): SchedulerCounts {
@@ -90,7 +88,7 @@ export class Scheduler {
 
   /** Takes claims born in this thread. */
   offer(claims: readonly Claim[]): void {
-    for (const claim of claims) this.#admit(claim, 'born');
+    for (const claim of claims) this.#admit(claim);
   }
 
   /** Begins to take what is due. */
@@ -104,7 +102,7 @@ export class Scheduler {
     this.#stop.abort();
     this.#park?.abort();
     clearInterval(this.#renewal ?? undefined);
-    this.#timers.close();
+    for (const timer of this.#timers.values()) clearTimeout(timer);
     await this.#running;
     const waiting = [...this.#destinations.values()].flatMap((destination) => destination.drain());
     await this.#release(waiting);
@@ -120,7 +118,7 @@ export class Scheduler {
       if (free <= 0) await aborted(this.#park.signal);
       else {
         const request = { limit: free, perDestination: Math.min(20, free), except: full, leaseFor: LEASE };
-        for (const claim of await this.#context.spool.claim(request, this.#park.signal)) this.#admit(claim, 'due');
+        for (const claim of await this.#context.spool.claim(request, this.#park.signal)) this.#admit(claim);
       }
     }
   }
@@ -133,36 +131,23 @@ export class Scheduler {
     return [...domains];
   }
 
-  #admit(claim: Claim, from: 'born' | 'due'): void {
-    const connector = this.#context.choose(claim, this.#context.config());
-    const destination = this.#destinationOf(claim, connector);
+  #admit(claim: Claim): void {
+    const config = this.#context.config();
+    const connector = this.#context.choose(claim, config);
+    const key = connector.route.kind === 'mx' ? `${connector.name} ${claim.domain}` : connector.name;
+    let destination = this.#destinations.get(key);
+    if (destination === undefined) {
+      destination = new Destination(key);
+      this.#destinations.set(key, destination);
+    }
     if (this.#stop.signal.aborted || destination.waiting >= MAX_WAITING_EACH * 10) {
       void this.#context.spool.release([claim]);
       return;
-    }
-    if (this.#context.clock.now() < destination.downUntil) {
-      // New mail waits with the rest; what the spool calls due here is wanted now.
-      if (from === 'born') return this.#putOff(claim, destination);
-      destination.tryAgainSoon();
     }
     this.#held.add(claim);
     this.#heldBytes += memoryOf(claim);
     destination.add({ claim, connector });
     this.#run(destination);
-  }
-
-  #destinationOf(claim: Claim, connector: OutboundConnector): Destination {
-    const key = connector.route.kind === 'mx' ? `${connector.name} ${claim.domain}` : connector.name;
-    const known = this.#destinations.get(key);
-    if (known !== undefined) return known;
-    const destination = new Destination(key);
-    this.#destinations.set(key, destination);
-    return destination;
-  }
-
-  #putOff(claim: Claim, { downUntil }: Destination): void {
-    void this.#context.spool.markDestination({ domain: claim.domain, until: downUntil });
-    void this.#context.spool.release([claim]);
   }
 
   /** Starts what may go now. */
@@ -171,11 +156,20 @@ export class Scheduler {
     while (this.#active < MAX_ACTIVE) {
       const next = destination.next({ now: clock.now(), monotonic: clock.monotonic(), threads });
       if (next === null) return;
-      if (typeof next === 'number') return this.#timers.set(destination, next);
+      if (typeof next === 'number') return this.#runLater(destination, next);
       destination.active += 1;
       this.#active += 1;
       void this.#attempt(destination, next);
     }
+  }
+
+  #runLater(destination: Destination, wait: Milliseconds): void {
+    if (this.#timers.has(destination)) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(destination);
+      this.#run(destination);
+    }, wait);
+    this.#timers.set(destination, timer.unref());
   }
 
   async #attempt(destination: Destination, { claim, connector }: Ready): Promise<void> {
