@@ -47,12 +47,21 @@ export type InboundConnector = {
   readonly match: {
     readonly senderDomains: readonly DomainPattern[];
     readonly addresses: readonly AddressRange[];
+    /** Names of a verified client certificate, any of. */
+    readonly certificates: readonly NamePattern[];
   };
   readonly require: {
+    /** True also where `certificates` is not empty. */
     readonly tls: boolean;
     readonly addresses: readonly AddressRange[];
+    /** A verified client certificate must have one of these names. Empty: none is required. */
+    readonly certificates: readonly NamePattern[];
   };
   readonly enabled: boolean;
+  /** Never blocks; what it would have blocked is logged and counted. */
+  readonly testMode: boolean;
+  /** A client certificate may lack the clientAuth usage, as long as it has serverAuth. */
+  readonly acceptServerAuthOnly: boolean;
 };
 
 /** A next hop as an operator names it in `hosts`. */
