@@ -3,7 +3,7 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { type Domain, parseDomain } from '../domain/address.ts';
-import type { Config } from '../domain/config.ts';
+import type { Config, Expectation } from '../domain/config.ts';
 import type {
   CertificateFiles,
   InboundConnector,
@@ -14,6 +14,7 @@ import type {
 } from '../domain/connector.ts';
 import type { TlsRung } from '../domain/tls.ts';
 import { DEFAULT_CONNECTOR } from './compile-outbound.ts';
+import { UNTIL_SUPPORTED } from './not-supported-table.ts';
 import type { ConfigDocument, InboundDocument, OutboundDocument } from './schema.ts';
 import { outboundConnectorSchema } from './schema-outbound.ts';
 import { lastMomentOf } from './schema-values.ts';
@@ -66,19 +67,23 @@ export function buildConfig(document: ConfigDocument, { root, machine }: BuildCo
       clientCertificate: filesOf(tls.clientCertificate, absolute),
       dane: tls.dane,
       mtaSts: tls.mtaSts,
-      downgradeMemory: null,
+      downgradeMemory: orNull(tls.downgradeMemory),
       onDowngrade: tls.onDowngrade,
+      ...UNTIL_SUPPORTED,
     },
     inbound: document.inbound.map(buildInbound),
+    users: document.users,
     outbound: buildOutbound(document.outbound, { ladder: tls.ladder, retry, absolute }),
     queue: { path: absolute(sqlitePath(document)), ephemeral: queue.ephemeral, retry },
     limits: buildLimits(document),
     resolver,
     delivery,
     bounces: { from: bounces.from ?? `MAILER-DAEMON@${hostname}`, return: bounces.return },
+    reports: { tlsRpt: buildTlsRpt(document, hostname) },
     admin: { ...admin.address, token: admin.token ?? null, stuckAfter: admin.stuckAfter },
     log,
     workers: document.workers === 'auto' ? Math.min(Math.max(machine.cores, 1), MOST_WORKERS) : document.workers,
+    expect: document.expect.map(buildExpectation),
   };
 }
 
@@ -95,8 +100,8 @@ function sqlitePath({ queue: { store } }: ConfigDocument): string {
   return store.path;
 }
 
-function buildListener({ name, address, tls, requireTls }: ConfigDocument['listeners'][0]): Config['listeners'][0] {
-  return { name, host: address.host, port: address.port, tls, requireTls };
+function buildListener({ name, address, tls, requireTls, auth }: ConfigDocument['listeners'][0]): Config['listeners'][0] {
+  return { name, host: address.host, port: address.port, tls, requireTls, auth };
 }
 
 function buildLimits({ limits }: ConfigDocument): Config['limits'] {
@@ -111,14 +116,24 @@ function buildLimits({ limits }: ConfigDocument): Config['limits'] {
   };
 }
 
-function buildInbound({ name, type, match, require, enabled }: InboundDocument): InboundConnector {
+function buildInbound({ match, require, ...rest }: InboundDocument): InboundConnector {
+  const { senderDomains = [], addresses = [], certificates = [] } = match;
+  const demanded = require.certificates ?? [];
   return {
-    name,
-    type,
-    match: { senderDomains: match.senderDomains ?? [], addresses: match.addresses ?? [] },
-    require: { tls: require.tls, addresses: require.addresses ?? [] },
-    enabled,
+    ...rest,
+    match: { senderDomains, addresses, certificates },
+    require: { tls: require.tls || demanded.length > 0, addresses: require.addresses ?? [], certificates: demanded },
   };
+}
+
+function buildExpectation({ recipient, from, connector, tls, plaintext }: ConfigDocument['expect'][number]): Expectation {
+  return { recipient, from: from ?? null, connector: connector ?? null, tls: tls ?? null, plaintext: plaintext ?? null };
+}
+
+/** Reports are sent under this relay's name unless another is given. */
+function buildTlsRpt({ reports: { tlsRpt } }: ConfigDocument, hostname: Domain): Config['reports']['tlsRpt'] {
+  if (!tlsRpt.enabled) return null;
+  return { from: tlsRpt.from ?? `tls-reports@${hostname}`, organization: tlsRpt.organization ?? hostname };
 }
 
 const filesOf = (files: CertificateFiles | undefined, absolute: Absolute): CertificateFiles | null =>

@@ -3,6 +3,7 @@
  */
 import type { DomainPattern } from '../domain/connector.ts';
 import { isLoopback, parseEndpoint, parseRange, type Span, spanOf, spansMeet } from './address-format.ts';
+import { checkInboundTls } from './compile-inbound-tls.ts';
 import type { Path } from './path-format.ts';
 import { covers, parseDomainPattern } from './pattern-format.ts';
 import { MOST_CONNECTORS } from './schema-values.ts';
@@ -26,10 +27,15 @@ function checkMatch({ path, value }: Item): readonly Draft[] {
   const match = field(value, 'match');
   const given = MATCHES.filter((key) => field(match, key) !== undefined);
   const at = match === undefined ? path : [...path, 'match'];
-  if (given.length === 0) return [errorAt(at, 'matches nothing; name senderDomains or addresses under match')];
+  if (given.length === 0) return [errorAt(at, 'matches nothing; name senderDomains, addresses or certificates under match')];
   if (field(value, 'type') !== 'organization') return [];
   if (given.length === 1 && given[0] === 'senderDomains') {
-    return [errorAt(at, 'would be an open relay, since anyone can claim a sender domain; an organization needs match.addresses')];
+    return [
+      errorAt(
+        at,
+        'would be an open relay, since anyone can claim a sender domain; an organization needs match.addresses or match.certificates',
+      ),
+    ];
   }
   return openRanges(value, path);
 }
@@ -117,6 +123,7 @@ export function checkInbound(tree: Tree): readonly Draft[] {
   return [
     ...items(tree.root, 'listeners').flatMap(checkListener),
     ...connectors.flatMap((connector) => [...checkMatch(connector), ...checkRequire(connector)]),
+    ...checkInboundTls(tree),
     ...checkContradictions(connectors, tree),
     ...checkAccepted(tree, connectors),
     ...checkAdmin(tree),

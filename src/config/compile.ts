@@ -49,11 +49,12 @@ export function compile(source: ConfigSource, surroundings: Surroundings): Resul
 
   const parsed = configSchema.safeParse(tree.root, { reportInput: true });
   const refused = parsed.success ? [] : parsed.error.issues.flatMap((issue) => draftsOf(issue, tree));
+  const unsupported = unlessSaid(checkSupported(tree.root), refused);
   const drafts = [
     ...document.drafts,
     ...refused,
-    ...unlessSaid(checkSupported(tree.root), refused),
-    ...unlessSaid(checkMeaning(tree, surroundings.machine), refused),
+    ...unsupported,
+    ...unlessSaid(checkMeaning(tree, surroundings.machine), [...refused, ...unsupported]),
   ];
   const issues = inOrder(drafts.map(issueOf));
   const failed = !parsed.success || issues.some(({ severity }) => severity === 'error');

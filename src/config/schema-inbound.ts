@@ -2,7 +2,18 @@
  * Schema of what receives mail: listeners, certificates, inbound connectors, users. Pure.
  */
 import { z } from 'zod';
-import { addressRange, domainPattern, endpoint, filePath, line, name, secret, some } from './schema-values.ts';
+import {
+  addressRange,
+  certificateName,
+  domainPattern,
+  endpoint,
+  filePath,
+  line,
+  name,
+  scryptHash,
+  senderPattern,
+  some,
+} from './schema-values.ts';
 
 /** A certificate and its key. */
 export const certificateSchema = z.strictObject({
@@ -26,12 +37,14 @@ export const listenerSchema = z.strictObject({
 const inboundMatchSchema = z.strictObject({
   senderDomains: some(domainPattern()).optional().describe('domains of the reverse-path, any of'),
   addresses: some(addressRange()).optional().describe('addresses or networks of the client, any of'),
-  certificates: some(line(255)).optional().describe('names in a client certificate that chains to tls.trust, any of'),
+  certificates: some(certificateName()).optional().describe('names in a client certificate that chains to tls.trust, any of'),
 });
 
 const inboundRequireSchema = z.strictObject({
   tls: z.boolean().default(false).describe('true: mail only over TLS'),
-  certificates: some(line(255)).optional().describe('names of which a verified client certificate must have one; implies tls'),
+  certificates: some(certificateName())
+    .optional()
+    .describe('names of which a verified client certificate must have one; implies tls'),
   addresses: some(addressRange()).optional().describe('addresses or networks the client must come from'),
 });
 
@@ -54,6 +67,6 @@ export const inboundConnectorSchema = z.strictObject({
 /** Someone who may log in. */
 export const userSchema = z.strictObject({
   name: line(128).describe('the name to log in with'),
-  password: secret().describe('scrypt hash of the password'),
-  senders: some(line(255)).describe('addresses this user may send from, like "*@example.org"'),
+  password: scryptHash().describe('scrypt hash of the password'),
+  senders: some(senderPattern()).describe('addresses this user may send from, like "*@example.org"'),
 });

@@ -18,6 +18,9 @@ const WANTED: Readonly<Record<string, string>> = {
   tuple: 'a list',
 };
 
+/** Keys whose values no message shows, whoever wrote them where. */
+const SECRETS: readonly unknown[] = ['password', 'token'];
+
 /** One issue of the schema as drafts; none where the value's own text could not be had, which has been said. */
 export function draftsOf(issue: z.core.$ZodIssue, tree: Tree): readonly Draft[] {
   const path = issue.path.filter((step) => typeof step !== 'symbol');
@@ -25,8 +28,12 @@ export function draftsOf(issue: z.core.$ZodIssue, tree: Tree): readonly Draft[] 
   if (issue.input === UNKNOWN) return [];
   if (issue.input === undefined) return [missing(path)];
   const replaced = tree.places.get(formatPath(path))?.replaced ?? null;
-  return [errorAt(path, `${shown(issue.input, replaced)} ${complaint(issue, replaced !== null)}`)];
+  const hidden = replaced === null && SECRETS.includes(path.at(-1)) && isScalar(issue.input);
+  const value = hidden ? 'the value' : shown(issue.input, replaced);
+  return [errorAt(path, `${value} ${complaint(issue, hidden || replaced !== null)}`)];
 }
+
+const isScalar = (value: unknown): boolean => value !== '' && ['string', 'number', 'boolean'].includes(typeof value);
 
 function unknownKey(parent: Path, key: string): Draft {
   return errorAtKey([...parent, key], `unknown key; ${adviseOnKey(parent, key)}`);

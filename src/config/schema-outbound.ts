@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { certificateSchema } from './schema-inbound.ts';
 import {
+  address,
   certificateName,
   DEADLINE,
   day,
@@ -14,7 +15,6 @@ import {
   integer,
   ipAddress,
   line,
-  mailbox,
   name,
   nextHop,
   OPTIONAL_PATIENCE,
@@ -133,8 +133,8 @@ export const timeoutsSchema = z.strictObject({
 
 /** One policy test. */
 export const expectationSchema = z.strictObject({
-  recipient: mailbox().describe('a message to this address'),
-  from: mailbox().optional().describe('from this address'),
+  recipient: address().describe('a message to this address'),
+  from: address().optional().describe('from this address; by default the null sender'),
   connector: name().optional().describe('must take this connector'),
   tls: z.enum(modes).optional().describe('must have this TLS mode'),
   plaintext: z

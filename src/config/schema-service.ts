@@ -74,8 +74,8 @@ export const reportsSchema = z.strictObject({
   tlsRpt: z
     .strictObject({
       enabled: z.boolean().default(false).describe('true: TLS reports (RFC 8460) are sent'),
-      from: mailbox().optional().describe('their sender'),
-      organization: line(255).optional().describe('who reports'),
+      from: mailbox().optional().describe('their sender; by default tls-reports at hostname'),
+      organization: line(255).optional().describe('who reports; by default hostname'),
     })
     .prefault({})
     .describe('TLS reports (RFC 8460)'),

@@ -2,7 +2,7 @@
  * The leaves of the schema: texts that are parsed to domain values while the schema is checked. Pure.
  */
 import { z } from 'zod';
-import { type Domain, mailboxText, parseDomain, parseMailbox } from '../domain/address.ts';
+import { type Domain, type Mailbox, mailboxText, parseDomain, parseMailbox } from '../domain/address.ts';
 import { type Instant, type Milliseconds, ok, type Result } from '../domain/basics.ts';
 import { parseNamePattern, parsePin } from '../domain/peer.ts';
 import { parseEndpoint, parseIpAddress, parseRange, parseServer } from './address-format.ts';
@@ -10,6 +10,8 @@ import { formatDuration, parseDuration } from './duration-format.ts';
 import { parseNextHop } from './next-hop-format.ts';
 import { parseDomainPattern } from './pattern-format.ts';
 import { type Refusal, refuse } from './refusal.ts';
+import { parseScrypt } from './scrypt-format.ts';
+import { parseSender } from './sender-format.ts';
 import { formatSize, parseSize } from './size-format.ts';
 
 /** A text that `parse` turns into a value; its refusal becomes an issue whose correction travels in `params.right`. */
@@ -105,6 +107,13 @@ export const mailbox = () =>
     return address.ok ? ok(mailboxText(address.value)) : refuse('is no mail address; write it like postmaster@example.org');
   });
 
+/** A mail address with its parts. */
+export const address = () =>
+  parsed((text): Result<Mailbox, Refusal> => {
+    const parsedAddress = parseMailbox(text, true);
+    return parsedAddress.ok ? parsedAddress : refuse('is no mail address; write it like user@example.org');
+  });
+
 /** An IP address, canonical. */
 export const ipAddress = () =>
   parsed((text) => {
@@ -167,3 +176,5 @@ export const addressRange = () => parsed(parseRange);
 export const endpoint = () => parsed(parseEndpoint);
 export const nextHop = () => parsed(parseNextHop);
 export const nameServer = () => parsed(parseServer);
+export const scryptHash = () => parsed(parseScrypt);
+export const senderPattern = () => parsed(parseSender);

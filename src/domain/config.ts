@@ -2,7 +2,7 @@
  * The configuration as everything behind config/compile.ts knows it: validated, defaults filled in, references resolved,
  * plain data that can be posted to a thread. Immutable; a session or attempt uses the snapshot it began with.
  */
-import type { Domain } from './address.ts';
+import type { Domain, Mailbox, ReversePath } from './address.ts';
 import type { Milliseconds, NonEmpty } from './basics.ts';
 import type {
   AddressRange,
@@ -12,7 +12,8 @@ import type {
   OutboundConnector,
   RetrySchedule,
 } from './connector.ts';
-import type { TlsRung } from './tls.ts';
+import type { Plaintext, TlsMode, TlsRung } from './tls.ts';
+import type { UserConfig } from './user.ts';
 
 /** One address the relay listens on. */
 export type ListenerConfig = {
@@ -22,6 +23,8 @@ export type ListenerConfig = {
   readonly tls: 'starttls' | 'implicit' | 'off';
   /** 530 5.7.0 before STARTTLS for everyone. */
   readonly requireTls: boolean;
+  /** Whether clients may or must log in; only ever inside TLS. */
+  readonly auth: 'off' | 'optional' | 'required';
 };
 
 /** Inbound limits (interface.md, section 2). */
@@ -34,6 +37,17 @@ export type LimitsConfig = {
   readonly messagesPerMinutePerAddress: number | null;
   readonly hops: number;
   readonly diskFreeBytes: number;
+};
+
+/** A policy test: what must be decided about a message that no inbound connector is known to have brought. */
+export type Expectation = {
+  readonly recipient: Mailbox;
+  /** Null: the null sender, also where none is written. */
+  readonly from: ReversePath;
+  /** Each null: whatever it is. */
+  readonly connector: string | null;
+  readonly tls: TlsMode | null;
+  readonly plaintext: Plaintext | null;
 };
 
 /** Outbound deadlines by phase. */
@@ -68,6 +82,8 @@ export type Config = {
     readonly onDowngrade: 'warn' | 'defer';
   };
   readonly inbound: readonly InboundConnector[];
+  /** Who may log in where a listener's `auth` lets them; names are unique. */
+  readonly users: readonly UserConfig[];
   /** In the order written, the implicit `default` last. Disabled ones are still here, for explanations. */
   readonly outbound: NonEmpty<OutboundConnector>;
   readonly queue: {
@@ -91,6 +107,10 @@ export type Config = {
     /** `MAILER-DAEMON@…` for the From header of notices. */ readonly from: string;
     readonly return: 'headers' | 'full';
   };
+  readonly reports: {
+    /** TLS reports (RFC 8460): their From and who reports; null: none are sent. */
+    readonly tlsRpt: { readonly from: string; readonly organization: string } | null;
+  };
   readonly admin: {
     readonly host: string;
     readonly port: number;
@@ -103,6 +123,7 @@ export type Config = {
   };
   /** Relay threads. */
   readonly workers: number;
+  readonly expect: readonly Expectation[];
 };
 
 /** Addresses of peers in a list, for policies that ask "is this one of them?". */

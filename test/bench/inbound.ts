@@ -73,7 +73,7 @@ async function server(connections: number, messages: number, tls: boolean): Prom
   const options = serverTls(relayCertificate());
   const ignore = (): void => undefined;
   const opened = await startListener(
-    { name: 'mx', host: '127.0.0.1', port: 0, tls: tls ? 'implicit' : 'starttls', requireTls: false },
+    { name: 'mx', host: '127.0.0.1', port: 0, tls: tls ? 'implicit' : 'starttls', requireTls: false, auth: 'off' },
     {
       config: () => config,
       spool,

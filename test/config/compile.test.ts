@@ -47,7 +47,7 @@ const DEFAULT_CONNECTOR = {
 test('a minimal document has every default', () => {
   assert.deepEqual(compiled(MINIMAL), {
     hostname: 'vm',
-    listeners: [{ name: 'mx', host: '127.0.0.1', port: 2525, tls: 'starttls', requireTls: false }],
+    listeners: [{ name: 'mx', host: '127.0.0.1', port: 2525, tls: 'starttls', requireTls: false, auth: 'off' }],
     certificates: [],
     selfSigned: { cert: '/srv/relay/certs/self-signed.pem', key: '/srv/relay/certs/self-signed.key' },
     acceptedDomains: [{ kind: 'exact', domain: 'example.org' }],
@@ -62,6 +62,7 @@ test('a minimal document has every default', () => {
       onDowngrade: 'defer',
     },
     inbound: [],
+    users: [],
     outbound: [DEFAULT_CONNECTOR],
     queue: { path: '/srv/relay/data/queue.db', ephemeral: false, retry: RETRY },
     limits: {
@@ -81,9 +82,11 @@ test('a minimal document has every default', () => {
       timeouts: { connect: 30_000, greeting: 5 * MINUTE, tls: 30_000, command: 5 * MINUTE, data: 10 * MINUTE },
     },
     bounces: { from: 'MAILER-DAEMON@vm', return: 'headers' },
+    reports: { tlsRpt: null },
     admin: { host: '127.0.0.1', port: 8025, token: null, stuckAfter: 2 * HOUR },
     log: { level: 'info', addresses: 'full' },
     workers: 2,
+    expect: [],
   });
 });
 

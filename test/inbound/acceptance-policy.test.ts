@@ -47,25 +47,25 @@ const relays = (given: Case): boolean =>
   }).kind === 'accept';
 
 const partner = connector('contoso-in', {
-  match: { senderDomains: [exact('contoso.com'), below('contoso.com')], addresses: [] },
-  require: { tls: true, addresses: [range('203.0.113.0', 24)] },
+  match: { senderDomains: [exact('contoso.com'), below('contoso.com')], addresses: [], certificates: [] },
+  require: { tls: true, addresses: [range('203.0.113.0', 24)], certificates: [] },
 });
 const everyone = connector('all', {
-  match: { senderDomains: [{ kind: 'any' }], addresses: [] },
-  require: { tls: true, addresses: [] },
+  match: { senderDomains: [{ kind: 'any' }], addresses: [], certificates: [] },
+  require: { tls: true, addresses: [], certificates: [] },
 });
 const inside = connector('inside', {
   type: 'organization',
-  match: { senderDomains: [], addresses: [range('10.0.0.0', 8), range('2001:db8::', 32)] },
+  match: { senderDomains: [], addresses: [range('10.0.0.0', 8), range('2001:db8::', 32)], certificates: [] },
 });
 const bySender = connector('by-sender', {
   type: 'organization',
-  match: { senderDomains: [exact('contoso.com')], addresses: [] },
+  match: { senderDomains: [exact('contoso.com')], addresses: [], certificates: [] },
 });
 const bySenderFrom = connector('by-sender-from', {
   type: 'organization',
-  match: { senderDomains: [exact('contoso.com')], addresses: [] },
-  require: { tls: false, addresses: [range('10.0.0.0', 8)] },
+  match: { senderDomains: [exact('contoso.com')], addresses: [], certificates: [] },
+  require: { tls: false, addresses: [range('10.0.0.0', 8)], certificates: [] },
 });
 
 const senderRows: readonly (readonly [what: string, given: Case, want: string])[] = [

@@ -170,7 +170,7 @@ test('no hostile spelling of a recipient gets through to a stranger', async () =
 test('an organization by address relays anywhere, and its name goes with the message', async () => {
   const inside = connector('inside', {
     type: 'organization',
-    match: { senderDomains: [], addresses: [{ family: 'ipv4', address: '127.0.0.0', prefix: 8 }] },
+    match: { senderDomains: [], addresses: [{ family: 'ipv4', address: '127.0.0.0', prefix: 8 }], certificates: [] },
   });
   const relay = await openListener({ inbound: [inside], acceptedDomains: [exact('example.org')] });
   const client = await introduced(relay.port);

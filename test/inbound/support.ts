@@ -44,9 +44,11 @@ export function connector(name: string, given: Partial<Omit<InboundConnector, 'n
   return {
     name,
     type: 'partner',
-    match: { senderDomains: [], addresses: [] },
-    require: { tls: false, addresses: [] },
+    match: { senderDomains: [], addresses: [], certificates: [] },
+    require: { tls: false, addresses: [], certificates: [] },
     enabled: true,
+    testMode: false,
+    acceptServerAuthOnly: true,
     ...given,
   };
 }
@@ -91,7 +93,7 @@ export const serverTls = (given: { readonly cert: string; readonly key: string }
   minVersion: 'TLSv1.2',
 });
 
-const BASE_LISTENER: ListenerConfig = { name: 'mx', host: '127.0.0.1', port: 0, tls: 'starttls', requireTls: false };
+const BASE_LISTENER: ListenerConfig = { name: 'mx', host: '127.0.0.1', port: 0, tls: 'starttls', requireTls: false, auth: 'off' };
 
 function configOf(changes: Changes): Config {
   return {
