@@ -5,11 +5,18 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { OutboundConnector } from '../domain/connector.ts';
+import type { AttemptPath, DeliveryFailure } from '../domain/outcome.ts';
 import type { Claim } from '../domain/queue.ts';
 import { type Bucket, connectionsAllowed, downUntil, takeToken } from './pace-policy.ts';
 
 /** A claim with the connector chosen for it. */
 export type Ready = { readonly claim: Claim; readonly connector: OutboundConnector };
+
+/** What the last attempt that reached no host met. */
+export type Trouble = { readonly failure: DeliveryFailure; readonly path: AttemptPath };
+
+/** Domains whose mark in the spool is remembered: bounds the memory of a smarthost that carries a great many. */
+const MAX_MARKS = 10_000;
 
 export class Destination {
   readonly key: string;
@@ -19,6 +26,10 @@ export class Destination {
   failures = 0;
   /** No attempt before this moment. */
   downUntil = 0 as Instant;
+  #trouble: Trouble | null = null;
+  /** Recipient domains the spool was told are down until `#marksUntil`; 'told' once it has taken that in. */
+  readonly #marks = new Map<Domain, 'asked' | 'told'>();
+  #marksUntil = 0 as Instant;
   #queue: Ready[] = [];
   #head = 0;
   #bucket: Bucket = { tokens: 1, at: 0 };
@@ -76,18 +87,50 @@ export class Destination {
    * Notes that no host could be reached; returns until when the destination is left alone. Attempts that ran side by side and
    * failed together count once.
    */
-  markDown(connector: OutboundConnector, now: Instant): Instant {
+  markDown(connector: OutboundConnector, now: Instant, trouble: Trouble): Instant {
     if (now < this.downUntil) return this.downUntil;
     this.failures += 1;
     this.downUntil = downUntil(connector.retry, this.failures, now);
+    this.#trouble = trouble;
+    this.#marks.clear();
+    this.#marksUntil = this.downUntil;
     return this.downUntil;
   }
 
-  /** Notes that a host answered; true if it had been down. */
-  markUp(): boolean {
-    const wasDown = this.failures > 0;
+  /** What the destination was marked down with; null where it is not down. */
+  trouble(now: Instant): Trouble | null {
+    return now < this.downUntil ? this.#trouble : null;
+  }
+
+  /** Notes that the spool is being told; true where it was not yet. */
+  askMark(domain: Domain): boolean {
+    if (this.#marks.has(domain)) return false;
+    if (this.#marks.size < MAX_MARKS) this.#marks.set(domain, 'asked');
+    return true;
+  }
+
+  /** Notes that the spool has taken in the mark of that time. */
+  tellMark(domain: Domain, until: Instant): void {
+    if (this.#marksUntil === until && this.#marks.has(domain)) this.#marks.set(domain, 'told');
+  }
+
+  /** True where the spool knows that the domain is down: what it hands out of it now, it hands out because it is up again. */
+  isMarked(domain: Domain): boolean {
+    return this.#marks.get(domain) === 'told';
+  }
+
+  /** The destination may be tried before its time, by one connection. */
+  reconsider(): void {
+    this.downUntil = 0 as Instant;
+  }
+
+  /** Notes that a host answered; returns the domains the spool still takes for down. */
+  markUp(now: Instant): readonly Domain[] {
+    const marked = now < this.#marksUntil ? [...this.#marks.keys()] : [];
     this.failures = 0;
     this.downUntil = 0 as Instant;
-    return wasDown;
+    this.#trouble = null;
+    this.#marks.clear();
+    return marked;
   }
 }

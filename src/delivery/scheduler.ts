@@ -3,54 +3,34 @@
  * share of connections, has attempts made and settles them. One for each relay thread.
  */
 import type { Domain } from '../domain/address.ts';
-import { type Clock, isNonEmpty, type Milliseconds, type Random } from '../domain/basics.ts';
+import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { Config } from '../domain/config.ts';
 import type { OutboundConnector } from '../domain/connector.ts';
-import type { DeliveryReport } from '../domain/outcome.ts';
-import type { Claim, RecipientSettlement } from '../domain/queue.ts';
-import type { MadeNotice } from '../reporting/notices.ts';
-import type { Spool } from '../spool/spool.ts';
+import type { Claim } from '../domain/queue.ts';
 import type { AttemptResult } from './attempt.ts';
-import { Destination, type Ready } from './destination.ts';
-import { settleRecipient } from './retry-policy.ts';
-
-/** A claim at its end: what the log tells and the notices are made from. */
-export type Finished = {
-  readonly claim: Claim;
-  readonly connector: OutboundConnector;
-  readonly report: DeliveryReport;
-  readonly settled: readonly RecipientSettlement[];
-};
-
-/** A claim settled for good, with the notices that went into the queue with it. */
-export type Settled = Finished & { readonly notices: readonly MadeNotice[] };
+import { Destination, type Ready, type Trouble } from './destination.ts';
+import { HeldClaims } from './held-claims.ts';
+import { Intake } from './intake.ts';
+import { decideWhileDown } from './retry-policy.ts';
+import { type SettleContext, settleClaim } from './settle-claim.ts';
+import { troubleOf, untried } from './untried.ts';
 
 /** What the scheduler works with. */
-export type SchedulerContext = {
-  readonly spool: Spool;
-  readonly clock: Clock;
-  readonly random: Random;
+export type SchedulerContext = SettleContext & {
   /** Relay threads that share the limits. */
   readonly threads: number;
   config(): Config;
   /** The first connector that matches, read at every attempt. */
   choose(claim: Claim, config: Config): OutboundConnector;
   attempt(claim: Claim, order: { readonly connector: OutboundConnector; readonly config: Config }): Promise<AttemptResult>;
-  /** Renders the notices the settlement calls for. */
-  notices(finished: Finished, config: Config): Promise<readonly MadeNotice[]>;
-  /** Tells the world; called once the settlement is durable. */
-  settled(settled: Settled): void;
-  /** A bug or a broken spool: told, never thrown. */
-  fault(what: string, error: unknown): void;
 };
 
 /** How long a claim is ours without renewal. */
 export const LEASE: Milliseconds = 15 * 60_000;
-/** Claims held by the thread at most, in all and of one destination. */
+/** Claims held by the thread at most, in all and waiting for one destination. */
 const MAX_HELD = 4000;
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
-const MAX_WAITING_EACH = 200;
-const CLAIM_PAGE = 100;
+const MAX_WAITING_EACH = 2000;
 /** Attempts under way at most: bounds sockets. */
 const MAX_ACTIVE = 5000;
 /** Destinations kept between attempts at most. */
@@ -62,19 +42,30 @@ export type SchedulerCounts = { readonly held: number; readonly active: number; 
 export class Scheduler {
   readonly #context: SchedulerContext;
   readonly #destinations = new Map<string, Destination>();
-  readonly #held = new Set<Claim>();
+  readonly #held = new HeldClaims();
+  readonly #intake: Intake;
   readonly #timers = new Map<Destination, NodeJS.Timeout>();
+  /** Destinations that could go on if the thread had a line left. */
+  readonly #queueing = new Set<Destination>();
   readonly #stop = new AbortController();
-  #heldBytes = 0;
+  /** The time for stopping is over. */
+  readonly #over = new AbortController();
   #active = 0;
-  #park: AbortController | null = null;
-  #parkedWithout: ReadonlySet<string> = new Set();
+  /** Claims being settled without an attempt. */
+  #settling = 0;
   #renewal: NodeJS.Timeout | null = null;
   #idle: (() => void) | null = null;
   #running: Promise<void> | null = null;
 
   constructor(context: SchedulerContext) {
     this.#context = context;
+    this.#intake = new Intake({
+      spool: context.spool,
+      leaseFor: LEASE,
+      room: () => MAX_HELD - this.#held.size,
+      destinations: () => this.#destinations.values(),
+      admit: (claim) => this.#admit(claim),
+    });
   }
 
   counts(): SchedulerCounts {
@@ -83,7 +74,7 @@ export class Scheduler {
 
   /** True where a message of this size may be claimed at birth: memory is left for it. */
   mayClaim(bytes: number): boolean {
-    return !this.#stop.signal.aborted && this.#held.size < MAX_HELD && this.#heldBytes + bytes < MAX_HELD_BYTES;
+    return !this.#stop.signal.aborted && this.#held.size < MAX_HELD && this.#held.bytes + bytes < MAX_HELD_BYTES;
   }
 
   /** Takes claims born in this thread. */
@@ -94,59 +85,58 @@ export class Scheduler {
   /** Begins to take what is due. */
   start(): void {
     this.#renewal = setInterval(() => void this.#renew(), LEASE / 3).unref();
-    this.#running = this.#pull().catch((error: unknown) => this.#context.fault('claiming from the spool', error));
+    this.#running = this.#intake
+      .run(this.#stop.signal)
+      .catch((error: unknown) => this.#context.fault('claiming from the spool', error));
   }
 
-  /** Takes nothing new, gives back what waits, and waits for the attempts under way; the caller ends those that take too long. */
-  async stop(): Promise<void> {
+  /**
+   * Takes nothing new, gives back what waits, and waits for the attempts under way, settlements included. `deadline`: settlements
+   * the spool does not take are given up from then on; the caller ends attempts that take too long.
+   */
+  async stop(deadline: AbortSignal): Promise<void> {
+    if (deadline.aborted) this.#over.abort();
+    else deadline.addEventListener('abort', () => this.#over.abort(), { once: true });
     this.#stop.abort();
-    this.#park?.abort();
-    clearInterval(this.#renewal ?? undefined);
     for (const timer of this.#timers.values()) clearTimeout(timer);
     await this.#running;
     const waiting = [...this.#destinations.values()].flatMap((destination) => destination.drain());
-    await this.#release(waiting);
-    if (this.#active > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    for (const { claim } of waiting) this.#held.remove(claim);
+    if (waiting.length > 0) await this.#context.spool.release(waiting.map(({ claim }) => claim));
+    if (!this.#isIdle()) await new Promise<void>((resolve) => (this.#idle = resolve));
+    clearInterval(this.#renewal ?? undefined);
   }
 
-  async #pull(): Promise<void> {
-    while (!this.#stop.signal.aborted) {
-      const free = Math.min(CLAIM_PAGE, MAX_HELD - this.#held.size);
-      const full = this.#fullDomains();
-      this.#park = new AbortController();
-      this.#parkedWithout = new Set(full);
-      if (free <= 0) await aborted(this.#park.signal);
-      else {
-        const request = { limit: free, perDestination: Math.min(20, free), except: full, leaseFor: LEASE };
-        for (const claim of await this.#context.spool.claim(request, this.#park.signal)) this.#admit(claim);
-      }
-    }
-  }
-
-  /** Recipient domains of which this thread holds enough. */
-  #fullDomains(): readonly Domain[] {
-    const domains = new Set<Domain>();
-    for (const destination of this.#destinations.values())
-      if (destination.waiting >= MAX_WAITING_EACH / 2) for (const domain of destination.domains()) domains.add(domain);
-    return [...domains];
+  #isIdle(): boolean {
+    return this.#active === 0 && this.#settling === 0;
   }
 
   #admit(claim: Claim): void {
-    const config = this.#context.config();
-    const connector = this.#context.choose(claim, config);
+    const connector = this.#context.choose(claim, this.#context.config());
+    const destination = this.#destinationOf(claim, connector);
+    if (this.#stop.signal.aborted || destination.waiting >= MAX_WAITING_EACH) {
+      void this.#context.spool.release([claim]);
+      return;
+    }
+    this.#held.add(claim);
+    const ready = { claim, connector };
+    const trouble = destination.trouble(this.#context.clock.now());
+    if (trouble === null) this.#enqueue(destination, ready);
+    else if (this.#whileDown(destination, ready, trouble)) this.#giveBack(destination, [ready]);
+  }
+
+  #destinationOf(claim: Claim, connector: OutboundConnector): Destination {
     const key = connector.route.kind === 'mx' ? `${connector.name} ${claim.domain}` : connector.name;
     let destination = this.#destinations.get(key);
     if (destination === undefined) {
       destination = new Destination(key);
       this.#destinations.set(key, destination);
     }
-    if (this.#stop.signal.aborted || destination.waiting >= MAX_WAITING_EACH * 10) {
-      void this.#context.spool.release([claim]);
-      return;
-    }
-    this.#held.add(claim);
-    this.#heldBytes += memoryOf(claim);
-    destination.add({ claim, connector });
+    return destination;
+  }
+
+  #enqueue(destination: Destination, ready: Ready): void {
+    destination.add(ready);
     this.#run(destination);
   }
 
@@ -161,6 +151,7 @@ export class Scheduler {
       this.#active += 1;
       void this.#attempt(destination, next);
     }
+    if (destination.waiting > 0) this.#queueing.add(destination);
   }
 
   #runLater(destination: Destination, wait: Milliseconds): void {
@@ -172,86 +163,109 @@ export class Scheduler {
     this.#timers.set(destination, timer.unref());
   }
 
-  async #attempt(destination: Destination, { claim, connector }: Ready): Promise<void> {
+  async #attempt(destination: Destination, ready: Ready): Promise<void> {
+    const { claim, connector } = ready;
     try {
       const config = this.#context.config();
       const { report, reached } = await this.#context.attempt(claim, { connector, config });
       if (reached) this.#reached(destination, claim);
-      else await this.#unreachable(destination, { claim, connector });
-      await this.#settle({ claim, connector, report }, config);
+      else this.#unreachable(destination, ready, troubleOf(report));
+      await settleClaim({ claim, connector, report, downUntil: null }, { config, over: this.#over.signal }, this.#context);
     } catch (error) {
       // The lease runs out and the message is tried again: nothing is lost by a bug here.
       this.#context.fault(`attempt of ${claim.queueId}`, error);
     } finally {
+      destination.active -= 1;
+      this.#active -= 1;
       this.#done(destination, claim);
     }
   }
 
   #done(destination: Destination, claim: Claim): void {
-    destination.active -= 1;
-    this.#active -= 1;
-    this.#letGo(claim);
-    if (!this.#stop.signal.aborted) this.#run(destination);
+    this.#held.remove(claim);
+    if (!this.#stop.signal.aborted) this.#runNext(destination);
     if (destination.active === 0 && destination.waiting === 0 && destination.failures === 0)
       this.#destinations.delete(destination.key);
-    if (this.#active === 0) this.#idle?.();
-    // A parked claim left out domains of which there were enough: ask again once they run low.
-    if (this.#parkedWithout.has(claim.domain) && destination.waiting < MAX_WAITING_EACH / 4) this.#park?.abort();
-    else if (this.#held.size === MAX_HELD - CLAIM_PAGE) this.#park?.abort();
+    this.#intake.loosened(destination);
+    if (this.#isIdle()) this.#idle?.();
   }
 
-  async #settle(done: Omit<Finished, 'settled'>, config: Config): Promise<void> {
-    const { clock, random, spool } = this.#context;
-    const { claim, connector, report } = done;
-    const facts = { receivedAt: claim.envelope.receivedAt, now: clock.now(), schedule: connector.retry, chance: random() };
-    const settled: RecipientSettlement[] = [];
-    for (const claimed of claim.recipients) {
-      const outcome = report.outcomes.get(claimed.number);
-      if (outcome !== undefined) settled.push(settleRecipient(claimed, outcome, facts));
+  /** A line is free: whoever has waited longest for one goes first. */
+  #runNext(destination: Destination): void {
+    for (const first of this.#queueing) {
+      this.#queueing.delete(first);
+      this.#run(first);
+      break;
     }
-    if (!isNonEmpty(settled)) return;
-    const finished: Finished = { ...done, settled };
-    const notices = await this.#context.notices(finished, config);
-    const result = await spool.settle({
-      queueId: claim.queueId,
-      domain: claim.domain,
-      fence: claim.fence,
-      connector: connector.name,
-      recipients: settled,
-      notices: notices.map(({ message }) => message),
-    });
-    if (!result.ok) this.#context.fault(`settling ${claim.queueId}`, result.error.detail);
-    this.#context.settled({ ...finished, notices });
+    this.#run(destination);
   }
 
   #reached(destination: Destination, claim: Claim): void {
-    if (destination.failures === 0) return;
-    destination.markUp();
-    void this.#context.spool.markDestination({ domain: claim.domain, until: 0 as ReturnType<Clock['now']> });
+    if (destination.failures === 0 && claim.attention !== true) return;
+    const { clock, spool } = this.#context;
+    for (const domain of new Set([claim.domain, ...destination.markUp(clock.now())]))
+      void spool.markDestination({ domain, until: 0 as Instant });
   }
 
   /** The destination is retried, not its messages: those that wait go back, untouched, until it may be tried again. */
-  async #unreachable(destination: Destination, { claim, connector }: Ready): Promise<void> {
-    const until = destination.markDown(connector, this.#context.clock.now());
-    const waiting = destination.drain();
-    const domains = new Set([claim.domain, ...waiting.map((ready) => ready.claim.domain)]);
-    for (const domain of domains) await this.#context.spool.markDestination({ domain, until });
-    await this.#release(waiting);
+  #unreachable(destination: Destination, { claim, connector }: Ready, trouble: Trouble): void {
+    destination.markDown(connector, this.#context.clock.now(), trouble);
+    this.#mark(destination, claim.domain);
+    const back = destination.drain().filter((ready) => this.#whileDown(destination, ready, trouble));
+    this.#giveBack(destination, back);
   }
 
-  async #release(waiting: readonly Ready[]): Promise<void> {
+  /** Tells the spool, once for each domain. */
+  #mark(destination: Destination, domain: Domain): void {
+    if (!destination.askMark(domain)) return;
+    const until = destination.downUntil;
+    void this.#context.spool.markDestination({ domain, until }).then(() => destination.tellMark(domain, until));
+  }
+
+  /** Sees to a claim whose destination is down; true where it is to be given back. */
+  #whileDown(destination: Destination, ready: Ready, trouble: Trouble): boolean {
+    const { claim, connector } = ready;
+    const age = { receivedAt: claim.envelope.receivedAt, now: this.#context.clock.now(), schedule: connector.retry };
+    switch (decideWhileDown(claim, { ...age, markedUp: destination.isMarked(claim.domain) })) {
+      case 'settle':
+        void this.#settleUntried(destination, ready, trouble);
+        return false;
+      case 'try':
+        destination.reconsider();
+        this.#enqueue(destination, ready);
+        return false;
+      case 'release':
+        return true;
+    }
+  }
+
+  async #settleUntried(destination: Destination, { claim, connector }: Ready, trouble: Trouble): Promise<void> {
+    const { clock, config, fault } = this.#context;
+    this.#settling += 1;
+    try {
+      const ended = { ...untried(claim, trouble, clock.now()), connector, downUntil: destination.downUntil };
+      await settleClaim(ended, { config: config(), over: this.#over.signal }, this.#context);
+    } catch (error) {
+      fault(`settling ${claim.queueId} without an attempt`, error);
+    } finally {
+      this.#settling -= 1;
+      this.#done(destination, claim);
+    }
+  }
+
+  /** Gives back what is to wait with its destination. The spool hears of that first, or it would hand it out again. */
+  #giveBack(destination: Destination, waiting: readonly Ready[]): void {
     if (waiting.length === 0) return;
-    for (const { claim } of waiting) this.#letGo(claim);
-    await this.#context.spool.release(waiting.map(({ claim }) => claim));
-  }
-
-  #letGo(claim: Claim): void {
-    if (this.#held.delete(claim)) this.#heldBytes -= memoryOf(claim);
+    for (const { claim } of waiting) {
+      this.#mark(destination, claim.domain);
+      this.#held.remove(claim);
+    }
+    void this.#context.spool.release(waiting.map(({ claim }) => claim));
+    this.#intake.loosened(destination);
   }
 
   async #renew(): Promise<void> {
-    const aging = [...this.#held];
-    if (aging.length > 0) await this.#context.spool.renew(aging, LEASE);
+    if (this.#held.size > 0) await this.#context.spool.renew(this.#held.list(), LEASE);
     if (this.#destinations.size > MAX_DESTINATIONS) this.#forgetIdle();
   }
 
@@ -261,11 +275,3 @@ export class Scheduler {
       if (destination.active === 0 && destination.waiting === 0) this.#destinations.delete(key);
   }
 }
-
-const memoryOf = (claim: Claim): number => (claim.body.kind === 'memory' ? claim.body.wire.byteLength : 0) + 1024;
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });

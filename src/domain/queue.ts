@@ -43,6 +43,8 @@ export type Claim = {
   readonly envelope: Envelope;
   readonly recipients: NonEmpty<ClaimedRecipient>;
   readonly body: Body;
+  /** Handed out though its destination is down, for its attention time has come. Must end in a settlement, or it comes again at once. */
+  readonly attention?: boolean;
 };
 
 /** What becomes of one claimed recipient. Made by retry-policy.ts only. */
@@ -52,6 +54,8 @@ export type RecipientSettlement =
       readonly number: number;
       readonly becomes: 'queued';
       readonly due: Instant;
+      /** When it must be looked at even if its destination is down: its delay notice falls due, or it expires. */
+      readonly attention: Instant;
       readonly failure: DeliveryFailure;
       readonly delayNoticeSent: boolean;
     }
@@ -67,6 +71,8 @@ export type Settlement = {
   readonly connector: string | null;
   readonly recipients: NonEmpty<RecipientSettlement>;
   readonly notices: readonly NewMessage[];
+  /** No attempt was made: the one counted with the claim is taken off again. */
+  readonly untried?: boolean;
 };
 
 /** A destination that cannot be reached is retried, not its messages: nothing for it falls due before `until`. */

@@ -72,5 +72,6 @@ function refreshDue(state: QueueState, action: ActionProgress['action'], domains
       state.due.setDown(domain, 0 as Instant);
     }
     state.due.reset(domain, state.store.nextDue(domain));
+    state.due.resetAttention(domain, state.store.nextAttention(domain));
   }
 }

@@ -5,6 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { Instant, Milliseconds } from '../domain/basics.ts';
 import type { StoredPolicy } from '../domain/mta-sts.ts';
+import { untriedAttention } from './attention-policy.ts';
 import type { Lease } from './lease-table.ts';
 import { countMessage, endLease, giveBack, numbersByDomain, type QueueState, removeMessage } from './queue-state.ts';
 import type { Answer, ChangeOp, ClaimKey, PostedMessage } from './spool-protocol.ts';
@@ -42,16 +43,18 @@ export function accept(state: QueueState, op: Op<'accept'>, caller: Caller): Ans
   const messageId = insertMessage(state, message, caller);
   const first = message.recipients[0].mailbox.domain;
   if (message.recipients.length === 1 && leaseFor !== null && state.due.downUntil(first, now) === null) {
-    state.store.insertRecipient({ messageId, number: 0, recipient: message.recipients[0], due: now, leased: true });
+    const recipient = message.recipients[0];
+    state.store.insertRecipient({ messageId, number: 0, recipient, due: now, leased: true, attention: null });
     state.effects.leased.push(
       bornLease(state, { message, messageId, domain: first, numbers: [0], whole: true }, { caller, leaseFor }),
     );
     return DONE;
   }
   const groups = numbersByDomain(message.recipients);
+  const untried = untriedAttention(message.receivedAt);
   const leased = new Set<Domain>();
   for (const [domain, numbers] of groups) {
-    if (leaseFor === null || state.due.downUntil(domain, now) !== null) state.due.offer(domain, now);
+    if (leaseFor === null || state.due.downUntil(domain, now) !== null) state.due.offer(domain, now, untried);
     else {
       leased.add(domain);
       const whole = groups.size === 1;
@@ -59,7 +62,9 @@ export function accept(state: QueueState, op: Op<'accept'>, caller: Caller): Ans
     }
   }
   for (const [number, recipient] of message.recipients.entries()) {
-    state.store.insertRecipient({ messageId, number, recipient, due: now, leased: leased.has(recipient.mailbox.domain) });
+    const born = leased.has(recipient.mailbox.domain);
+    const attention = born ? null : untried;
+    state.store.insertRecipient({ messageId, number, recipient, due: now, leased: born, attention });
   }
   return leaseFor === null || leased.size === groups.size ? DONE : { kind: 'leased', domains: [...leased] };
 }
@@ -111,16 +116,16 @@ function settleEach(state: QueueState, lease: Lease, op: Op<'settle'>): void {
     if (!open.delete(fate.number)) continue;
     if (fate.becomes !== 'queued') state.store.deleteRecipient({ messageId, number: fate.number });
     else {
-      const { number, due, failure, delayNoticeSent } = fate;
-      state.store.deferRecipient({ messageId, number, due, connector: op.connector, failure, delayNoticeSent });
-      state.due.offer(lease.domain, due);
+      const untried = op.untried && lease.counted;
+      state.store.deferRecipient({ ...fate, messageId, connector: op.connector, untried });
+      state.due.offer(lease.domain, fate.due, fate.attention);
     }
   }
   // A recipient the settlement does not name is never left leased for good.
   const now = state.clock.now();
   for (const number of open) {
     state.store.unlease({ messageId, number }, now, false);
-    state.due.offer(lease.domain, now);
+    state.due.offer(lease.domain, now, null);
   }
 }
 
@@ -128,10 +133,11 @@ function settleEach(state: QueueState, lease: Lease, op: Op<'settle'>): void {
 function insertNotice(state: QueueState, notice: PostedMessage, caller: Caller): void {
   if (state.store.findMessage(notice.queueId) !== null) return;
   const due = state.clock.now();
+  const attention = untriedAttention(notice.receivedAt);
   const messageId = insertMessage(state, notice, caller);
   for (const [number, recipient] of notice.recipients.entries()) {
-    state.store.insertRecipient({ messageId, number, recipient, due, leased: false });
-    state.due.offer(recipient.mailbox.domain, due);
+    state.store.insertRecipient({ messageId, number, recipient, due, leased: false, attention });
+    state.due.offer(recipient.mailbox.domain, due, attention);
   }
 }
 

@@ -26,7 +26,7 @@ export function afterBreak(loop: Loop, batch: readonly Change[], broken: Broken)
   if (clear(state) && fault.kind === 'operation') {
     if (stumbledOver !== null) {
       // The others go on. Nothing was promised for this one yet, so nothing is lost by looking again later.
-      state.due.setDown(stumbledOver, after(state.clock.now(), UNREADABLE_PAUSE));
+      state.due.leaveAlone(stumbledOver, after(state.clock.now(), UNREADABLE_PAUSE));
       loop.onEvent({ kind: 'unreadable', detail: `${stumbledOver}: ${fault.problem.detail}` });
       return [batch];
     }

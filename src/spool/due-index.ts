@@ -1,5 +1,6 @@
 /**
- * Which destination has something due, and when: one small entry a destination, however many messages wait for it.
+ * Which destination has something due, and when, or, while it is down, something that must be looked at all the same: one small
+ * entry a destination, however many messages wait for it.
  * Ready destinations stand in line and are served in turn; the others lie in a heap by the time they wake.
  * A cache of the database, rebuilt from it after a rollback.
  */
@@ -8,13 +9,20 @@ import type { Instant } from '../domain/basics.ts';
 
 /** See the functions' comments; times are on the wall clock. */
 export type DueIndex = {
-  /** Something for the domain is due at `due`. Never moves a destination to a later time. */
-  offer(domain: Domain, due: Instant): void;
+  /**
+   * Something for the domain is due at `due` and must be looked at by `attention`; null: that has to be found out. Never moves a
+   * destination to a later time.
+   */
+  offer(domain: Domain, due: Instant, attention: Instant | null): void;
   /** The earliest due of the domain is exactly `due`; null: nothing is queued for it. */
   reset(domain: Domain, due: Instant | null): void;
-  /** Nothing for the domain wakes before `until`. */
+  /** The earliest attention time of the domain is exactly `attention`; null: nothing is queued for it. */
+  resetAttention(domain: Domain, attention: Instant | null): void;
+  /** Nothing for the domain wakes before `until`, but for attention. */
   setDown(domain: Domain, until: Instant): void;
-  /** The time before which the domain must be left alone, null where it is up. */
+  /** Nothing at all for the domain wakes before `until`: its rows cannot be read. Survives `clear`. */
+  leaveAlone(domain: Domain, until: Instant): void;
+  /** The time before which the domain must not be tried, null where it is up. */
   downUntil(domain: Domain, now: Instant): Instant | null;
   /** The destination whose turn it is, put at the end of the line; null where none is ready or all are skipped. */
   next(now: Instant, skip: (domain: Domain) => boolean): Domain | null;
@@ -27,7 +35,15 @@ export type DueIndex = {
   clear(): void;
 };
 
-type Destination = { readonly domain: Domain; due: number; down: number; wake: number; place: number };
+/** `attention` is a lower bound: looked up only where the destination is down, and then set right. */
+type Destination = {
+  readonly domain: Domain;
+  due: number;
+  attention: number;
+  down: number;
+  wake: number;
+  place: number;
+};
 const NEVER = Number.POSITIVE_INFINITY;
 /** `place` of a destination that is not in the heap. */
 const OUT = -1;
@@ -82,19 +98,27 @@ export function createDueIndex(): DueIndex {
   const known = new Map<Domain, Destination>();
   const heap = createHeap();
   const line = new Set<Destination>();
+  /** Until when destinations that cannot be read are left alone. Usually empty. */
+  const alone = new Map<Domain, number>();
   /** The latest time `next` was asked for: what woke by then stands in line. */
   let seen = 0;
 
   const find = (domain: Domain): Destination => {
     let entry = known.get(domain);
     if (entry === undefined) {
-      entry = { domain, due: NEVER, down: 0, wake: NEVER, place: OUT };
+      entry = { domain, due: NEVER, attention: NEVER, down: 0, wake: NEVER, place: OUT };
       known.set(domain, entry);
     }
     return entry;
   };
+  const wakeOf = (entry: Destination): number => {
+    const tried = Math.max(entry.due, entry.down);
+    // Once a down is over, attention counts for nothing: what is due is tried.
+    const wake = entry.down > seen ? Math.min(tried, entry.attention) : tried;
+    return alone.size === 0 ? wake : Math.max(wake, alone.get(entry.domain) ?? 0);
+  };
   const place = (entry: Destination): void => {
-    const wake = Math.max(entry.due, entry.down);
+    const wake = wakeOf(entry);
     if (line.has(entry)) {
       entry.wake = wake;
       if (wake <= seen) return;
@@ -116,15 +140,22 @@ export function createDueIndex(): DueIndex {
   };
 
   return {
-    offer(domain, due) {
+    offer(domain, due, attention) {
       const entry = find(domain);
-      if (due >= entry.due) return;
-      entry.due = due;
+      if (due >= entry.due && (attention ?? 0) >= entry.attention) return;
+      if (due < entry.due) entry.due = due;
+      if ((attention ?? 0) < entry.attention) entry.attention = attention ?? 0;
       place(entry);
     },
     reset(domain, due) {
       const entry = find(domain);
       entry.due = due ?? NEVER;
+      if (due === null) entry.attention = NEVER;
+      place(entry);
+    },
+    resetAttention(domain, attention) {
+      const entry = find(domain);
+      entry.attention = attention ?? NEVER;
       place(entry);
     },
     setDown(domain, until) {
@@ -132,8 +163,12 @@ export function createDueIndex(): DueIndex {
       entry.down = until;
       place(entry);
     },
+    leaveAlone(domain, until) {
+      alone.set(domain, until);
+      place(find(domain));
+    },
     downUntil(domain, now) {
-      const down = known.get(domain)?.down ?? 0;
+      const down = Math.max(known.get(domain)?.down ?? 0, alone.get(domain) ?? 0);
       return down > now ? (down as Instant) : null;
     },
     next(now, skip) {
@@ -149,6 +184,7 @@ export function createDueIndex(): DueIndex {
     ready: () => line.size,
     wakes: () => (heap.top()?.wake ?? null) as Instant | null,
     prune(now) {
+      for (const [domain, until] of alone) if (until <= now) alone.delete(domain);
       for (const entry of known.values()) {
         if (entry.due === NEVER && entry.down <= now) known.delete(entry.domain);
       }

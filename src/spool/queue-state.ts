@@ -65,7 +65,7 @@ export function createQueueState(parts: Pick<QueueState, 'store' | 'bodies' | 'c
 export function reload(state: QueueState): void {
   const { store, due } = state;
   due.clear();
-  for (const row of store.dueByDomain()) due.offer(row.domain, row.due);
+  for (const row of store.dueByDomain()) due.offer(row.domain, row.due, null);
   for (const row of store.destinations()) due.setDown(row.domain, row.until);
   state.totals = store.totals();
   state.nextId = Math.max(state.nextId, store.highestId() + 1);
@@ -99,7 +99,7 @@ export function giveBack(state: QueueState, lease: Lease, untried: boolean): voi
   for (const number of lease.numbers) {
     state.store.unlease({ messageId: lease.messageId, number }, now, untried && lease.counted);
   }
-  state.due.offer(lease.domain, now);
+  state.due.offer(lease.domain, now, null);
   endLease(state, lease);
 }
 

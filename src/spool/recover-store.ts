@@ -46,6 +46,6 @@ function unleaseStrays(state: QueueState): void {
   for (const row of state.store.leased()) {
     if (held.has(`${row.messageId} ${row.number}`)) continue;
     state.store.unlease(row, now, true);
-    state.due.offer(row.domain, now);
+    state.due.offer(row.domain, now, null);
   }
 }

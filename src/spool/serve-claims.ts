@@ -1,5 +1,6 @@
 /**
- * Hands out what is due: destinations in turn, oldest first within one, never more than was asked for or than memory bears.
+ * Hands out what is due: destinations in turn, oldest first within one, never more than was asked for or than memory bears. Of a
+ * destination that is down: what must be looked at all the same.
  * Runs inside the transaction under way; a claim is handed over only after its commit.
  */
 import type { Domain } from '../domain/address.ts';
@@ -10,7 +11,7 @@ import type { ClaimedRecipient, QueueFilter } from '../domain/queue.ts';
 import { type BodyFiles, giveBack, type QueueState } from './queue-state.ts';
 import type { ClaimRequest } from './spool.ts';
 import type { PostedClaim } from './spool-protocol.ts';
-import type { BodyRow, ClaimedMessage, LeasableRecipient, MatchedRecipient } from './spool-store.ts';
+import type { BodyRow, ClaimedMessage, LeasableRecipient, MatchedRecipient, Turn } from './spool-store.ts';
 
 /** Octets of bodies in one answer, the last one may exceed it: the rest waits for the next poll. */
 const BYTES_PER_ANSWER = 8 * 1024 * 1024;
@@ -21,7 +22,7 @@ const MATCHING_ROWS = 1000;
 /** Who claims, for how long. */
 export type Claimant = { readonly client: number; readonly leaseFor: Milliseconds };
 
-type Turn = { readonly claimant: Claimant; readonly limit: number; readonly bytes: number };
+type Share = { readonly claimant: Claimant; readonly limit: number; readonly bytes: number };
 
 type Grant = {
   readonly messageId: number;
@@ -29,6 +30,7 @@ type Grant = {
   readonly fence: number;
   readonly whole: boolean;
   readonly counted: boolean;
+  readonly attention: boolean;
   readonly recipients: readonly LeasableRecipient[];
 };
 
@@ -53,21 +55,23 @@ export function claimDue(state: QueueState, request: ClaimRequest, client: numbe
   return claims;
 }
 
-/** One destination's turn. Leaves the index saying when its next is due. */
-function claimTurn(state: QueueState, domain: Domain, turn: Turn): PostedClaim[] {
+/** One destination's turn. Leaves the index saying when its next comes. */
+function claimTurn(state: QueueState, domain: Domain, share: Share): PostedClaim[] {
   const claims: PostedClaim[] = [];
   const now = state.clock.now();
+  const turn: Turn = { domain, now, by: state.due.downUntil(domain, now) === null ? 'due' : 'attention' };
   let bytes = 0;
   try {
-    while (claims.length < turn.limit && bytes < turn.bytes) {
-      const messageId = state.store.firstDue(domain, now);
+    while (claims.length < share.limit && bytes < share.bytes) {
+      const messageId = state.store.firstOfTurn(turn);
       if (messageId === null) break;
-      const claim = claimMessage(state, messageId, { domain, claimant: turn.claimant });
+      const claim = claimMessage(state, messageId, { turn, claimant: share.claimant });
       if (claim === null) continue;
       claims.push(claim);
       bytes += bodyBytes(claim);
     }
     state.due.reset(domain, state.store.nextDue(domain));
+    if (turn.by === 'attention') state.due.resetAttention(domain, state.store.nextAttention(domain));
   } catch (error) {
     // Whoever rolls this transaction back learns which destination to leave out of the next one.
     state.effects.stumbledOver = domain;
@@ -78,22 +82,22 @@ function claimTurn(state: QueueState, domain: Domain, turn: Turn): PostedClaim[]
 
 const bodyBytes = (claim: PostedClaim): number => (claim.body.kind === 'bytes' ? claim.body.wire.length : 0);
 
-/** Leases what is due of one message in one domain; null where its body is not what was stored, and it was set aside. */
+/** Leases of one message what the turn means; null where its body is not what was stored, and it was set aside. */
 function claimMessage(
   state: QueueState,
   messageId: number,
-  to: { readonly domain: Domain; readonly claimant: Claimant },
+  to: { readonly turn: Turn; readonly claimant: Claimant },
 ): PostedClaim | null {
-  const { store, clock } = state;
+  const { store } = state;
   const message = soundMessage(state, messageId);
   if (message === null) return null;
-  const { domain } = to;
-  const now = clock.now();
-  const due = store.dueRecipients(messageId, domain, now);
+  const { domain, by } = to.turn;
+  const meant = store.recipientsOfTurn(messageId, to.turn);
   const { fence, recipients: left } = store.fences(messageId);
-  store.leaseDue(messageId, { domain, now, fence: fence + 1 });
-  const recipients = due.map((recipient) => ({ ...recipient, attempts: recipient.attempts + 1 }));
-  const grant = { messageId, domain, fence: fence + 1, whole: due.length === left, counted: true, recipients };
+  store.leaseTurn(messageId, to.turn, fence + 1);
+  const recipients = meant.map((recipient) => ({ ...recipient, attempts: recipient.attempts + 1 }));
+  const attempt = { whole: meant.length === left, counted: true, attention: by === 'attention', recipients };
+  const grant = { messageId, domain, fence: fence + 1, ...attempt };
   return grantClaim(state, message, { grant, claimant: to.claimant });
 }
 
@@ -129,7 +133,7 @@ export function quarantine(state: QueueState, message: { id: number; queueId: Qu
 }
 
 function grantClaim(state: QueueState, message: ClaimedMessage, to: { grant: Grant; claimant: Claimant }): PostedClaim {
-  const { messageId, domain, fence, whole, counted, recipients } = to.grant;
+  const { messageId, domain, fence, whole, counted, attention, recipients } = to.grant;
   const { client, leaseFor } = to.claimant;
   const { queueId, sizeBytes, body, envelope } = message;
   state.effects.leased.push({
@@ -147,7 +151,8 @@ function grantClaim(state: QueueState, message: ClaimedMessage, to: { grant: Gra
     ending: false,
   });
   const leaseUntil = after(state.clock.now(), leaseFor);
-  return { key: { queueId, domain, fence }, leaseUntil, envelope, recipients: recipients as readonly ClaimedRecipient[], body };
+  const key = { queueId, domain, fence };
+  return { key, leaseUntil, envelope, recipients: recipients as readonly ClaimedRecipient[], body, attention };
 }
 
 /** An operator's claims: what matches and is not leased, due or not; the attempt is not counted, for none is made. */
@@ -175,7 +180,8 @@ function claimGroup(state: QueueState, group: readonly MatchedRecipient[], claim
   const recipients = group.flatMap((row) => store.recipient(row) ?? []);
   for (const row of group) store.leaseOne(row, fence + 1);
   state.due.reset(domain, store.nextDue(domain));
-  const grant = { messageId, domain, fence: fence + 1, whole: group.length === left, counted: false, recipients };
+  const attempt = { whole: group.length === left, counted: false, attention: false, recipients };
+  const grant = { messageId, domain, fence: fence + 1, ...attempt };
   return grantClaim(state, readable, { grant, claimant });
 }
 

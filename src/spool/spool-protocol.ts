@@ -48,6 +48,7 @@ export type ChangeOp =
       readonly delivered: readonly number[];
       readonly others: readonly Exclude<RecipientSettlement, { becomes: 'delivered' }>[];
       readonly notices: readonly PostedMessage[];
+      readonly untried: boolean;
     }
   | { readonly op: 'release'; readonly id: number; readonly keys: readonly ClaimKey[] }
   | { readonly op: 'renew'; readonly id: number; readonly keys: readonly ClaimKey[]; readonly leaseFor: Milliseconds }
@@ -100,6 +101,7 @@ export type PostedClaim = {
   readonly envelope: string;
   readonly recipients: readonly ClaimedRecipient[];
   readonly body: StoredBody;
+  readonly attention: boolean;
 };
 
 /** What a message looks like to `queue show`. */

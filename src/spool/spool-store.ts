@@ -34,6 +34,8 @@ export type RecipientRow = {
   readonly recipient: Recipient;
   readonly due: Instant;
   readonly leased: boolean;
+  /** Null where it is born leased. */
+  readonly attention: Instant | null;
 };
 
 /** One recipient's key. */
@@ -63,10 +65,19 @@ export type ClaimedMessage = {
 /** What becomes of a recipient that is tried again. */
 export type Deferral = RecipientKey & {
   readonly due: Instant;
+  readonly attention: Instant;
   readonly connector: string | null;
   readonly failure: DeliveryFailure;
   readonly delayNoticeSent: boolean;
+  /** The attempt counted with the claim is taken off again. */
+  readonly untried: boolean;
 };
+
+/**
+ * What of a domain is handed out: what is due at `now`, or, where the destination is down, what must be looked at by `now` all the
+ * same.
+ */
+export type Turn = { readonly domain: Domain; readonly by: 'due' | 'attention'; readonly now: Instant };
 
 /** Counted with each change, so that no one ever has to count a million rows. */
 export type Totals = { messages: number; bytes: number };
@@ -79,12 +90,15 @@ export type StoreChanges = {
   deleteMessage(id: number): void;
   deleteRecipient(key: RecipientKey): void;
   deferRecipient(deferral: Deferral): void;
-  /** A leased recipient falls back to queued (due at `due`) or held; `untried` takes the attempt off again. */
+  /**
+   * A leased recipient falls back to queued (due at `due`) or held; `untried` takes the attempt off again. Where it has no attention
+   * time yet it gets that of a recipient never tried, as with `unleaseAll` and `makeDue`.
+   */
   unlease(key: RecipientKey, due: Instant, untried: boolean): void;
   /** All leases belong to a dead process: everything leased is queued and due, or held. Returns how many. */
   unleaseAll(due: Instant): number;
-  /** Leases what is due of a message in one domain and counts the attempt. */
-  leaseDue(messageId: number, lease: { readonly domain: Domain; readonly now: Instant; readonly fence: number }): void;
+  /** Leases of a message what the turn means and counts the attempt. */
+  leaseTurn(messageId: number, turn: Turn, fence: number): void;
   /** Leases one queued or held recipient, uncounted. */
   leaseOne(key: RecipientKey, fence: number): void;
   hold(key: RecipientKey): void;
@@ -105,11 +119,14 @@ export type StoreChanges = {
 
 /** The asking half. */
 export type StoreQuestions = {
-  /** The message of a domain that has been due longest, null where nothing is. */
-  firstDue(domain: Domain, now: Instant): number | null;
-  /** When the domain's next queued recipient is due. */
+  /** The message that has waited longest of those the turn means, null where there is none. */
+  firstOfTurn(turn: Turn): number | null;
+  /** When the domain's next queued recipient is due, null where none is queued. */
   nextDue(domain: Domain): Instant | null;
-  dueRecipients(messageId: number, domain: Domain, now: Instant): readonly LeasableRecipient[];
+  /** When the domain's next queued recipient must be looked at, null where none is queued. */
+  nextAttention(domain: Domain): Instant | null;
+  /** The message's recipients that the turn means. */
+  recipientsOfTurn(messageId: number, turn: Turn): readonly LeasableRecipient[];
   recipient(key: RecipientKey): LeasableRecipient | null;
   /** The highest fence ever given for this message, and how many recipients it still has. */
   fences(messageId: number): { readonly fence: number; readonly recipients: number };

@@ -71,12 +71,13 @@ export type Spool = {
   createBody(): Promise<Result<BodyWriter, SpoolProblem>>;
   /**
    * Leases what is due, oldest first within a destination, destinations in turn. Waits until something is; ends with an empty
-   * list when `signal` aborts. Attempts are counted here, so that a crash loop cannot hammer a peer.
+   * list when `signal` aborts. Attempts are counted here, so that a crash loop cannot hammer a peer. Of a destination that is down
+   * only those are leased whose attention time has come, oldest first, and marked so.
    */
   claim(request: ClaimRequest, signal: AbortSignal): Promise<readonly Claim[]>;
   /** Ends a claim. 'stale': the lease ran out and another owns the recipients; nothing was changed. */
   settle(settlement: Settlement): Promise<Result<'settled' | 'stale', SpoolProblem>>;
-  /** Gives claims back untried: due at once, attempt not counted. */
+  /** Gives claims back untried: due at once, attempt not counted, attention time kept. */
   release(claims: readonly Claim[]): Promise<void>;
   /** Prolongs leases of attempts under way. */
   renew(claims: readonly Claim[], leaseFor: Milliseconds): Promise<void>;

@@ -2,29 +2,37 @@
 import type { DatabaseSync } from 'node:sqlite';
 import type { Recipient } from '../domain/envelope.ts';
 import { policyEnd } from '../domain/mta-sts.ts';
+import { UNTRIED_ATTENTION_AFTER } from './attention-policy.ts';
 import type { StoreChanges } from './spool-store.ts';
 import { changing } from './sqlite-statement.ts';
+
+/** `untriedAttention`; read only where the row has no time of its own. */
+const UNTRIED_ATTENTION = `(SELECT received_at FROM messages WHERE id = message_id) + ${UNTRIED_ATTENTION_AFTER}`;
 
 /** By purpose; exported so that a test can ask for their query plans. */
 export const CHANGES = {
   insertMessage: `INSERT INTO messages (id, queue_id, received_at, size_bytes, reverse_path, wire_bytes, checksum, body_file, envelope, body)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  insertRecipient: `INSERT INTO recipients (message_id, number, state, due, attempts, fence, delay_notice_sent, local_part, domain, notify, original_recipient)
-    VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)`,
+  insertRecipient: `INSERT INTO recipients (message_id, number, state, due, attempts, fence, delay_notice_sent, local_part, domain, notify, original_recipient, attention)
+    VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?)`,
   deleteMessage: 'DELETE FROM messages WHERE id = ?',
   deleteRecipients: 'DELETE FROM recipients WHERE message_id = ?',
   deleteRecipient: 'DELETE FROM recipients WHERE message_id = ? AND number = ?',
-  deferRecipient: `UPDATE recipients SET state = 0, due = ?, connector = ?, failure = ?, delay_notice_sent = ?
-    WHERE message_id = ? AND number = ?`,
-  unlease: `UPDATE recipients SET state = state & 2, due = ?, attempts = max(attempts - ?, 0)
-    WHERE message_id = ? AND number = ? AND state IN (1, 3)`,
-  unleaseAll: 'UPDATE recipients SET state = state & 2, due = ? WHERE state IN (1, 3)',
+  deferRecipient: `UPDATE recipients SET state = 0, due = ?, attention = ?, connector = ?, failure = ?, delay_notice_sent = ?,
+    attempts = max(attempts - ?, 0) WHERE message_id = ? AND number = ?`,
+  unlease: `UPDATE recipients SET state = state & 2, due = ?, attempts = max(attempts - ?, 0),
+    attention = coalesce(attention, ${UNTRIED_ATTENTION}) WHERE message_id = ? AND number = ? AND state IN (1, 3)`,
+  unleaseAll: `UPDATE recipients SET state = state & 2, due = ?, attention = coalesce(attention, ${UNTRIED_ATTENTION})
+    WHERE state IN (1, 3)`,
   leaseDue: `UPDATE recipients SET state = 1, attempts = attempts + 1, fence = ?
     WHERE message_id = ? AND +domain = ? AND state = 0 AND +due <= ?`,
+  leaseAttention: `UPDATE recipients SET state = 1, attempts = attempts + 1, fence = ?
+    WHERE message_id = ? AND +domain = ? AND state = 0 AND +attention <= ?`,
   leaseOne: 'UPDATE recipients SET state = state | 1, fence = ? WHERE message_id = ? AND number = ? AND state IN (0, 2)',
   hold: 'UPDATE recipients SET state = 2 WHERE message_id = ? AND number = ? AND state = 0',
   quarantine: 'UPDATE recipients SET state = 2, failure = ? WHERE message_id = ? AND state = 0',
-  makeDue: 'UPDATE recipients SET state = 0, due = ? WHERE message_id = ? AND number = ? AND state IN (0, 2)',
+  makeDue: `UPDATE recipients SET state = 0, due = ?, attention = coalesce(attention, ${UNTRIED_ATTENTION})
+    WHERE message_id = ? AND number = ? AND state IN (0, 2)`,
   markDestination: 'INSERT INTO destinations VALUES (?, ?) ON CONFLICT (domain) DO UPDATE SET down_until = excluded.down_until',
   unmarkDestinations: 'DELETE FROM destinations WHERE down_until <= ?',
   rememberHost: `INSERT INTO host_memory VALUES (?, ?, ?, ?)
@@ -58,23 +66,25 @@ export function sqliteChanges(database: DatabaseSync): StoreChanges {
       const head = [row.id, row.queueId, row.receivedAt, row.sizeBytes, row.reversePath, wireBytes] as const;
       sql.insertMessage(...head, ...where, row.envelope, inRow ? body.wire : null);
     },
-    insertRecipient({ messageId, number, recipient, due, leased }) {
+    insertRecipient({ messageId, number, recipient, due, leased, attention }) {
       const one = leased ? 1 : 0;
       const { localPart, domain } = recipient.mailbox;
       const dsn = [notifyText(recipient), recipient.originalRecipient] as const;
-      sql.insertRecipient(messageId, number, one, due, one, one, localPart, domain, ...dsn);
+      sql.insertRecipient(messageId, number, one, due, one, one, localPart, domain, ...dsn, attention);
     },
     deleteMessage(id) {
       sql.deleteRecipients(id);
       sql.deleteMessage(id);
     },
     deleteRecipient: (key) => void sql.deleteRecipient(key.messageId, key.number),
-    deferRecipient({ messageId, number, due, connector, failure, delayNoticeSent }) {
-      sql.deferRecipient(due, connector, JSON.stringify(failure), delayNoticeSent ? 1 : 0, messageId, number);
+    deferRecipient({ messageId, number, due, attention, connector, failure, delayNoticeSent, untried }) {
+      const what = [due, attention, connector, JSON.stringify(failure)] as const;
+      sql.deferRecipient(...what, delayNoticeSent ? 1 : 0, untried ? 1 : 0, messageId, number);
     },
     unlease: (key, due, untried) => void sql.unlease(due, untried ? 1 : 0, key.messageId, key.number),
     unleaseAll: (due) => sql.unleaseAll(due),
-    leaseDue: (messageId, { domain, now, fence }) => void sql.leaseDue(fence, messageId, domain, now),
+    leaseTurn: (messageId, { by, domain, now }, fence) =>
+      void (by === 'due' ? sql.leaseDue : sql.leaseAttention)(fence, messageId, domain, now),
     leaseOne: (key, fence) => void sql.leaseOne(fence, key.messageId, key.number),
     hold: (key) => void sql.hold(key.messageId, key.number),
     quarantine: (messageId, failure) => sql.quarantine(JSON.stringify(failure), messageId),

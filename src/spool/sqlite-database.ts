@@ -8,11 +8,12 @@ import { DatabaseSync } from 'node:sqlite';
 import { err, ok, type Result } from '../domain/basics.ts';
 import { QUEUE_0001 } from './migrations/0001-queue.ts';
 import { POLICIES_0002 } from './migrations/0002-sts-policies.ts';
+import { ATTENTION_0003 } from './migrations/0003-attention.ts';
 import type { SpoolProblem } from './spool.ts';
 import { problemOf } from './sqlite-errors.ts';
 
 /** In order, append-only; the number of those applied is the file's `user_version`. */
-const MIGRATIONS: readonly string[] = [QUEUE_0001, POLICIES_0002];
+const MIGRATIONS: readonly string[] = [QUEUE_0001, POLICIES_0002, ATTENTION_0003];
 /** "PSTN", so that another program's database is not taken for a queue. */
 const APPLICATION_ID = 0x5053544e;
 /** At 4 KiB pages a message of 4 KiB fills 1.15 pages; larger pages write more for less. */

@@ -15,8 +15,14 @@ const RECIPIENT = 'number, local_part, domain, notify, original_recipient, attem
 export const QUESTIONS = {
   firstDue: 'SELECT message_id FROM recipients WHERE state = 0 AND domain = ? AND due <= ? ORDER BY due, message_id LIMIT 1',
   nextDue: 'SELECT due FROM recipients WHERE state = 0 AND domain = ? ORDER BY due LIMIT 1',
+  firstAttention: `SELECT message_id FROM recipients WHERE state = 0 AND domain = ? AND attention <= ?
+    ORDER BY attention, message_id LIMIT 1`,
+  nextAttention: `SELECT attention FROM recipients WHERE state = 0 AND domain = ? AND attention IS NOT NULL
+    ORDER BY attention LIMIT 1`,
   // `+` keeps the planner from walking a whole destination by recipients_due: the message is what narrows.
   dueRecipients: `SELECT ${RECIPIENT} FROM recipients WHERE message_id = ? AND +domain = ? AND state = 0 AND +due <= ? ORDER BY number`,
+  attentionRecipients: `SELECT ${RECIPIENT} FROM recipients
+    WHERE message_id = ? AND +domain = ? AND state = 0 AND +attention <= ? ORDER BY number`,
   recipient: `SELECT ${RECIPIENT} FROM recipients WHERE message_id = ? AND number = ?`,
   fences: 'SELECT max(fence) AS fence, count(*) AS recipients FROM recipients WHERE message_id = ?',
   message: 'SELECT queue_id, envelope, size_bytes, wire_bytes, checksum, body_file, body FROM messages WHERE id = ?',
@@ -78,8 +84,11 @@ const intact = (body: BodyRow, wireBytes: number): boolean =>
 /** Questions about messages and recipients. */
 function rowQuestions(database: DatabaseSync) {
   const firstDue = finding<[Domain, Instant], { message_id: number }>(database, QUESTIONS.firstDue);
+  const firstAttention = finding<[Domain, Instant], { message_id: number }>(database, QUESTIONS.firstAttention);
   const nextDue = finding<[Domain], { due: Instant & number }>(database, QUESTIONS.nextDue);
+  const nextAttention = finding<[Domain], { attention: Instant & number }>(database, QUESTIONS.nextAttention);
   const dueRecipients = listing<[number, Domain, Instant], LeasableRow>(database, QUESTIONS.dueRecipients);
+  const attentionRecipients = listing<[number, Domain, Instant], LeasableRow>(database, QUESTIONS.attentionRecipients);
   const recipient = finding<[number, number], LeasableRow>(database, QUESTIONS.recipient);
   const fences = finding<[number], { fence: number | null; recipients: number }>(database, QUESTIONS.fences);
   type MessageColumns = BodyColumns & { queue_id: QueueId; envelope: string; size_bytes: number };
@@ -88,9 +97,11 @@ function rowQuestions(database: DatabaseSync) {
   const hasRecipients = finding<[number], { found: number }>(database, QUESTIONS.hasRecipients);
   const findMessage = finding<[QueueId], { id: number }>(database, QUESTIONS.findMessage);
   return {
-    firstDue: (domain, now) => firstDue(domain, now)?.message_id ?? null,
+    firstOfTurn: ({ by, domain, now }) => (by === 'due' ? firstDue : firstAttention)(domain, now)?.message_id ?? null,
     nextDue: (domain) => nextDue(domain)?.due ?? null,
-    dueRecipients: (id, domain, now) => dueRecipients(id, domain, now).map(leasable),
+    nextAttention: (domain) => nextAttention(domain)?.attention ?? null,
+    recipientsOfTurn: (id, { by, domain, now }) =>
+      (by === 'due' ? dueRecipients : attentionRecipients)(id, domain, now).map(leasable),
     recipient(key) {
       const row = recipient(key.messageId, key.number);
       return row === null ? null : leasable(row);

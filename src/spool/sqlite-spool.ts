@@ -117,7 +117,8 @@ async function settle(client: Client, settlement: Settlement): ReturnType<Spool[
   }
   const notices = settlement.notices.map((notice) => posted(client, notice));
   const key = { queueId, domain, fence };
-  const answer = await connection.ask({ op: 'settle', id: connection.nextId(), key, connector, delivered, others, notices });
+  const fates = { delivered, others, untried: settlement.untried === true };
+  const answer = await connection.ask({ op: 'settle', id: connection.nextId(), key, connector, ...fates, notices });
   return outcome(answer, answer.kind === 'stale' ? 'stale' : 'settled');
 }
 
@@ -144,10 +145,10 @@ function poll(client: Client, request: Parameters<Spool['claim']>[0], signal: Ab
 }
 
 function claimOf(client: Client, claim: PostedClaim): readonly Claim[] {
-  const { recipients, leaseUntil, key } = claim;
+  const { recipients, leaseUntil, key, attention } = claim;
   if (!isNonEmpty(recipients)) return [];
   const envelope = JSON.parse(claim.envelope) as Envelope;
-  return [{ ...key, leaseUntil, envelope, recipients, body: bodyOf(client, claim.body) }];
+  return [{ ...key, leaseUntil, envelope, recipients, body: bodyOf(client, claim.body), attention }];
 }
 
 function bodyOf(client: Client, body: StoredBody): Body {

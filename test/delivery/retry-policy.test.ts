@@ -2,7 +2,13 @@
 import { strict as assert } from 'node:assert';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { retryInterval, settleRecipient } from '../../src/delivery/retry-policy.ts';
+import {
+  attentionAt,
+  type DownDecision,
+  decideWhileDown,
+  retryInterval,
+  settleRecipient,
+} from '../../src/delivery/retry-policy.ts';
 import type { Domain } from '../../src/domain/address.ts';
 import type { Instant } from '../../src/domain/basics.ts';
 import type { RetrySchedule } from '../../src/domain/connector.ts';
@@ -30,7 +36,8 @@ const claimed = (attempts: number, delayNoticeSent = false) => ({
   delayNoticeSent,
 });
 const start = 1_000_000_000_000;
-const facts = (age: number, chance = 0.5) => ({ receivedAt: start as Instant, now: (start + age) as Instant, schedule, chance });
+const ageFacts = (age: number) => ({ receivedAt: start as Instant, now: (start + age) as Instant, schedule });
+const facts = (age: number, chance = 0.5) => ({ ...ageFacts(age), chance, downUntil: null });
 const deferred: DeliveryOutcome = { kind: 'deferred', failure };
 
 describe('intervals', () => {
@@ -70,6 +77,7 @@ describe('states', () => {
       number: 3,
       becomes: 'queued',
       due: start + MINUTE,
+      attention: start + 4 * HOUR,
       failure,
       delayNoticeSent: false,
     }));
@@ -84,6 +92,15 @@ describe('states', () => {
     assert.ok(settled.becomes === 'expired');
     assert.equal(settled.failure.enhanced, '5.4.1');
     assert.equal(settled.failure.permanent, true);
+  });
+  test('deferred without an attempt: due with its destination, never after expiry', () => {
+    const due = (downUntil: number, age: number) => {
+      const settled = settleRecipient(claimed(3), deferred, { ...facts(age), downUntil: downUntil as Instant });
+      assert.ok(settled.becomes === 'queued');
+      return settled.due - start;
+    };
+    assert.equal(due(start + 6 * HOUR, 5 * HOUR), 6 * HOUR);
+    assert.equal(due(start + 121 * HOUR, 119 * HOUR), 120 * HOUR);
   });
   test('no delay notice where the schedule has none', () => {
     const settled = settleRecipient(claimed(9), deferred, {
@@ -111,4 +128,53 @@ test('a retry comes within ten percent of its interval, never after expiry', () 
       },
     ),
   );
+});
+
+describe('attention: when it must be looked at though its destination is down', () => {
+  const SECOND = 1000;
+  const rows: readonly [name: string, age: number, told: boolean, change: Partial<RetrySchedule>, expected: number][] = [
+    ['young', MINUTE, false, {}, 4 * HOUR],
+    ['told', 4 * HOUR, true, {}, 120 * HOUR],
+    ['told before its time', MINUTE, true, {}, 120 * HOUR],
+    ['no notice in the schedule', MINUTE, false, { delayNoticeAfter: null }, 120 * HOUR],
+    ['expires before the notice', MINUTE, false, { expireAfter: 2 * HOUR }, 2 * HOUR],
+    ['about to expire', 120 * HOUR - 10, true, {}, 120 * HOUR - 10 + SECOND],
+    ['past everything', 130 * HOUR, false, {}, 130 * HOUR + SECOND],
+  ];
+  for (const [name, age, told, change, expected] of rows) {
+    test(name, () => {
+      const given = { ...ageFacts(age), schedule: { ...schedule, ...change } };
+      assert.equal(attentionAt(given, told) - start, expected);
+    });
+  }
+  test('looked at, it is settled such that it need not be looked at again at once', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 130 * HOUR }), fc.boolean(), (age, told) => {
+        const settled = settleRecipient(claimed(2, told), deferred, facts(age));
+        if (settled.becomes === 'queued') assert.ok(settled.attention >= start + age + SECOND);
+        else assert.ok(settled.becomes === 'expired' && age >= schedule.expireAfter);
+      }),
+    );
+  });
+});
+
+describe('a claim whose destination is down', () => {
+  type Given = { readonly age: number; readonly told?: boolean; readonly attention?: boolean; readonly markedUp?: boolean };
+  const rows: readonly [name: string, given: Given, decision: DownDecision][] = [
+    ['young', { age: MINUTE }, 'release'],
+    ['old enough for the delay notice', { age: 4 * HOUR }, 'settle'],
+    ['old, and told', { age: 5 * HOUR, told: true }, 'release'],
+    ['expired', { age: 120 * HOUR, told: true }, 'settle'],
+    ['handed out for attention, young', { age: MINUTE, attention: true }, 'settle'],
+    ['handed out for attention, told', { age: 5 * HOUR, told: true, attention: true }, 'settle'],
+    ['marked up by someone else', { age: MINUTE, markedUp: true }, 'try'],
+    ['marked up, and expired: a last attempt', { age: 120 * HOUR, markedUp: true }, 'try'],
+    ['marked up, handed out for attention before', { age: MINUTE, attention: true, markedUp: true }, 'settle'],
+  ];
+  for (const [name, { age, told = false, attention = false, markedUp = false }, decision] of rows) {
+    test(`${name} -> ${decision}`, () => {
+      const recipients = [claimed(2, true), claimed(2, told)] as const;
+      assert.equal(decideWhileDown({ attention, recipients }, { ...ageFacts(age), markedUp }), decision);
+    });
+  }
 });

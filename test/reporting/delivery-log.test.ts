@@ -74,7 +74,11 @@ test('delivery.delivered has every common field, in their order', () => {
 });
 
 const OUTCOMES: readonly [RecipientSettlement, level: string, event: string][] = [
-  [{ number: 0, becomes: 'queued', due: NOW, failure: failure(), delayNoticeSent: false }, 'info', 'delivery.deferred'],
+  [
+    { number: 0, becomes: 'queued', due: NOW, attention: NOW, failure: failure(), delayNoticeSent: false },
+    'info',
+    'delivery.deferred',
+  ],
   [{ number: 0, becomes: 'bounced', failure: failure() }, 'warn', 'delivery.failed'],
   [{ number: 0, becomes: 'expired', failure: failure() }, 'warn', 'delivery.expired'],
 ];

@@ -12,6 +12,7 @@ const queued = (delayNoticeSent: boolean): RecipientSettlement => ({
   number: 0,
   becomes: 'queued',
   due: DUE,
+  attention: DUE,
   failure: failure(),
   delayNoticeSent,
 });

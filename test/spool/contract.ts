@@ -63,6 +63,7 @@ export function spoolContract(name: string, open: () => Promise<SpoolUnderTest>)
   describe(`${name}: accept`, () => acceptScenarios(scenario));
   describe(`${name}: claim and settle`, () => claimScenarios(scenario));
   describe(`${name}: turns`, () => turnScenarios(scenario));
+  describe(`${name}: attention`, () => attentionScenarios(scenario));
   describe(`${name}: leases`, () => leaseScenarios(scenario));
   describe(`${name}: bodies`, () => bodyScenarios(scenario));
   describe(`${name}: memory of hosts and destinations`, () => memoryScenarios(scenario));
@@ -174,7 +175,7 @@ function claimScenarios(scenario: Scenario): void {
   scenario('deferred: due when said, attempts counted, failure and connector kept', async (spool) => {
     const claim = one(await accepted(spool, message('m1'), { leaseFor: LONG }));
     const due = (Date.now() + 60) as Instant;
-    await settled(spool, claim, { becomes: 'queued', due, failure, delayNoticeSent: true });
+    await settled(spool, claim, { becomes: 'queued', due, attention: far(), failure, delayNoticeSent: true });
     const entry = one((await spool.list({}, 10)).entries);
     assert.deepEqual(
       [entry.state, entry.attempts, entry.due, entry.connector, entry.lastFailure],
@@ -192,7 +193,7 @@ function claimScenarios(scenario: Scenario): void {
       ...settlement(claim, 'delivered'),
       recipients: [
         { number: 0, becomes: 'delivered' },
-        { number: 1, becomes: 'queued', due: Date.now() as Instant, failure, delayNoticeSent: false },
+        { number: 1, becomes: 'queued', due: Date.now() as Instant, attention: far(), failure, delayNoticeSent: false },
         { number: 2, becomes: 'expired', failure },
       ],
     });
@@ -308,6 +309,111 @@ function turnScenarios(scenario: Scenario): void {
     await fill(spool, { 'one.test': 1 });
     await queue.restart();
     assert.deepEqual(await dueNow(queue.connect()), []);
+  });
+}
+
+/** A message of one.test, deferred to be due and looked at when said (milliseconds from now), whose destination is then down. */
+async function waitsWhileDown(
+  spool: Spool,
+  name: string,
+  at: { readonly due: number; readonly attention: number },
+): Promise<void> {
+  const claim = one(await accepted(spool, message(name), { leaseFor: LONG }));
+  const [due, attention] = [at.due, at.attention].map((wait) => (Date.now() + wait) as Instant);
+  assert.ok(due !== undefined && attention !== undefined);
+  await settled(spool, claim, { becomes: 'queued', due, attention, failure, delayNoticeSent: false });
+}
+const HOUR: Milliseconds = 3_600_000;
+
+function attentionScenarios(scenario: Scenario): void {
+  const oneIsDown = (spool: Spool): Promise<void> => spool.markDestination({ domain: domain('one.test'), until: far() });
+  scenario('come: handed out though the destination is down, and says so', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: HOUR, attention: -1 });
+    await oneIsDown(spool);
+    const claim = one(await dueNow(spool));
+    assert.deepEqual([claim.attention, claim.recipients[0].attempts, claim.fence], [true, 2, 2]);
+    assert.deepEqual(await dueNow(spool), []);
+  });
+  scenario('not come: left alone, though due', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: -1, attention: HOUR });
+    await oneIsDown(spool);
+    assert.deepEqual(await dueNow(spool), []);
+  });
+  scenario('counts for nothing while the destination is up: what is due is handed out', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: HOUR, attention: -1 });
+    await waitsWhileDown(spool, 'm2', { due: -1, attention: HOUR });
+    const claim = one(await dueNow(spool));
+    assert.deepEqual([claim.queueId, claim.attention], [id('m2'), false]);
+  });
+  scenario('wakes who waits', async (spool) => {
+    await oneIsDown(spool);
+    await accepted(spool, message('m0'), null);
+    const waiting = spool.claim(REQUEST, never());
+    await spool.markDestination({ domain: domain('one.test'), until: 0 as Instant });
+    const claim = one(await waiting);
+    const attention = (Date.now() + 60) as Instant;
+    await settled(spool, claim, { becomes: 'queued', due: far(), attention, failure, delayNoticeSent: false });
+    await oneIsDown(spool);
+    assert.equal(one(await spool.claim(REQUEST, never())).attention, true);
+    assert.ok(Date.now() >= attention);
+  });
+  scenario('oldest first, never more of a destination than asked for', async (spool) => {
+    for (const [name, attention] of Object.entries({ m1: -1000, m2: -3000, m3: -2000, m4: HOUR }))
+      await waitsWhileDown(spool, name, { due: HOUR, attention });
+    await oneIsDown(spool);
+    const ids = async (): Promise<string[]> => (await dueNow(spool, { perDestination: 2 })).map((claim) => claim.queueId);
+    assert.deepEqual(await ids(), [id('m2'), id('m3')]);
+    assert.deepEqual([...(await ids()), ...(await ids())], [id('m1')]);
+  });
+  scenario('settled untried: the attempt is not counted, and it is quiet until its next attention time', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: HOUR, attention: -1 });
+    await oneIsDown(spool);
+    const claim = one(await dueNow(spool));
+    const later = { becomes: 'queued', due: far(), attention: far(), failure, delayNoticeSent: true } as const;
+    assert.ok((await spool.settle({ ...settlement(claim, later), untried: true })).ok);
+    assert.equal(one((await spool.list({}, 10)).entries).attempts, 1);
+    assert.deepEqual(await dueNow(spool), []);
+  });
+  scenario('released: kept, so it is handed out again', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: HOUR, attention: -1 });
+    await oneIsDown(spool);
+    await spool.release(await dueNow(spool));
+    const claim = one(await dueNow(spool));
+    assert.deepEqual([claim.attention, claim.recipients[0].attempts], [true, 2]);
+  });
+  scenario('never tried: an hour after it was received, unclaimed or given back', async (spool, queue) => {
+    const given = [
+      ['old', { receivedAt: (Date.now() - HOUR) as Instant }],
+      ['young', {}],
+    ] as const;
+    for (const [age, change] of given) {
+      await spool.release(await accepted(spool, message(`released-${age}`, change), { leaseFor: LONG }));
+      await oneIsDown(spool);
+      await accepted(spool, message(`unclaimed-${age}`, change), null);
+      await accepted(spool, message(`down-${age}`, change), { leaseFor: LONG });
+      await accepted(spool, message(`many-${age}`, { ...change, to: ['a@one.test', 'b@one.test'] }), null);
+      if (age === 'old') await spool.markDestination({ domain: domain('one.test'), until: 0 as Instant });
+      if (age === 'old') await spool.release(await dueNow(spool));
+    }
+    await queue.restart();
+    const claims = await dueNow(queue.connect());
+    const names = ['released', 'unclaimed', 'down', 'many'].map((name) => id(`${name}-old`));
+    assert.deepEqual(claims.map((claim) => claim.queueId).sort(), names.sort());
+    assert.ok(claims.every((claim) => claim.attention));
+  });
+  scenario('a lease that a crash ended is looked at, too', async (spool, queue) => {
+    await accepted(spool, message('m1', { receivedAt: (Date.now() - HOUR) as Instant }), { leaseFor: LONG });
+    await oneIsDown(spool);
+    await queue.restart();
+    assert.equal(one(await dueNow(queue.connect())).attention, true);
+  });
+  scenario('held mail is not looked at until it is released', async (spool) => {
+    await waitsWhileDown(spool, 'm1', { due: HOUR, attention: -1 });
+    await oneIsDown(spool);
+    await spool.act('hold', {});
+    assert.deepEqual(await dueNow(spool), []);
+    await spool.act('release', {});
+    assert.equal(one(await dueNow(spool)).attention, true);
   });
 }
 
@@ -527,7 +633,7 @@ function operatorScenarios(scenario: Scenario): void {
   });
   scenario('retry: due now, though it was deferred and its destination down', async (spool) => {
     const claim = one(await accepted(spool, message('m1'), { leaseFor: LONG }));
-    await settled(spool, claim, { becomes: 'queued', due: far(), failure, delayNoticeSent: false });
+    await settled(spool, claim, { becomes: 'queued', due: far(), attention: far(), failure, delayNoticeSent: false });
     await spool.markDestination({ domain: claim.domain, until: far() });
     assert.deepEqual(await spool.act('retry', { connector: 'default' }), { ok: true, value: 1 });
     assert.equal((await spool.claim(REQUEST, never())).length, 1);

@@ -58,7 +58,8 @@ async function work(): Promise<void> {
     const claim = stored.value[0];
     if (claim === undefined || number % 3 === 0) continue;
     const due = (Date.now() + 3_600_000) as Instant;
-    const fate = number % 3 === 1 ? 'delivered' : ({ becomes: 'queued', due, failure, delayNoticeSent: false } as const);
+    const fate =
+      number % 3 === 1 ? 'delivered' : ({ becomes: 'queued', due, attention: due, failure, delayNoticeSent: false } as const);
     const settled = await spool.settle(settlement(claim, fate));
     if (!settled.ok) throw new Error(settled.error.detail);
     if (fate === 'delivered') say(`D ${name}`);

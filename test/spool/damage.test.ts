@@ -67,7 +67,7 @@ test('a newer schema: refused, and untouched', async () => {
   await using queue = await tempQueue();
   await queue.stop();
   tamper(queue, 'PRAGMA user_version = 99');
-  assert.match(await refusal(queue.path), /written by a newer version \(schema 99, this one knows 2\)/);
+  assert.match(await refusal(queue.path), /written by a newer version \(schema 99, this one knows \d+\)/);
   tamper(queue, 'PRAGMA user_version = 2');
 });
 

@@ -102,7 +102,7 @@ for (const [what, error, at, after, kind] of FAULTS) {
       [id('notice')],
     );
     const due = queue.clock.now() as Instant;
-    const deferral = settlement(accepted.value[1], { becomes: 'queued', due, failure, delayNoticeSent: false });
+    const deferral = settlement(accepted.value[1], { becomes: 'queued', due, attention: due, failure, delayNoticeSent: false });
     assert.deepEqual(await spool.settle(deferral), { ok: true, value: 'settled' });
     assert.equal((await spool.stats()).messages, 2);
   });

@@ -18,13 +18,14 @@ import type { SpoolPost } from '../../src/spool/spool-protocol.ts';
 import type { Store } from '../../src/spool/spool-store.ts';
 import { connectSpool } from '../../src/spool/sqlite-spool.ts';
 import { openSqliteStore } from '../../src/spool/sqlite-store.ts';
+import { RECEIVED_AT } from './messages.ts';
 
 /** `advance` is time passing; `jump` is someone setting the wall clock. */
 export type HandClock = Clock & { advance(by: Milliseconds): void; jump(by: Milliseconds): void };
 
 function handClock(): HandClock {
   let passed = 0;
-  let set = Date.UTC(2026, 0, 1);
+  let set: number = RECEIVED_AT;
   return {
     now: () => (set + passed) as Instant,
     monotonic: () => passed,

@@ -13,7 +13,11 @@ export type MessageChange = {
   readonly notify?: readonly NotifyOn[];
   readonly originalRecipient?: string;
   readonly body?: string | Body;
+  readonly receivedAt?: Instant;
 };
+
+/** When messages are received unless they say otherwise: as this process began. */
+export const RECEIVED_AT = Date.now() as Instant;
 
 export const id = (name: string): QueueId => `q-${name}` as QueueId;
 
@@ -28,7 +32,7 @@ export function mailbox(text: string): Mailbox {
   return { localPart: text.slice(0, at), domain: domain(text.slice(at + 1)) };
 }
 
-/** From sender@origin.test to user@one.test, a few octets long, received in 2026. */
+/** From sender@origin.test to user@one.test, a few octets long, received just now. */
 export function message(name: string, change: MessageChange = {}): NewMessage {
   const { notify = null, originalRecipient = null, from = 'sender@origin.test' } = change;
   const recipients = (change.to ?? ['user@one.test']).map((to) => ({ mailbox: mailbox(to), notify, originalRecipient }));
@@ -39,7 +43,7 @@ export function message(name: string, change: MessageChange = {}): NewMessage {
     queueId: id(name),
     reversePath: from === null ? null : mailbox(from),
     origin: { kind: 'notice' },
-    receivedAt: Date.UTC(2026, 0, 1) as Instant,
+    receivedAt: change.receivedAt ?? RECEIVED_AT,
     sizeBytes: body.kind === 'memory' ? body.wire.length : body.wireBytes,
     eightBit: false,
     smtpUtf8: false,

@@ -3,10 +3,11 @@ import { strict as assert } from 'node:assert';
 import { rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { untriedAttention } from '../../src/spool/attention-policy.ts';
 import { QUEUE_0001 } from '../../src/spool/migrations/0001-queue.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { dueNow } from './contract.ts';
-import { message } from './messages.ts';
+import { message, RECEIVED_AT } from './messages.ts';
 import { tempQueue } from './temp-queue.ts';
 
 checkLeaks();
@@ -28,9 +29,15 @@ test('schema 1: its mail and its memory are kept, and policies can be', async ()
   old.exec(`PRAGMA auto_vacuum = INCREMENTAL; ${QUEUE_0001}; DELETE FROM totals`);
   old.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = 1`);
   for (const [index, table] of tables.entries()) {
+    const known = new Set(
+      old
+        .prepare(`PRAGMA table_info(${table})`)
+        .all()
+        .map(({ name }) => name),
+    );
     for (const row of rows[index] ?? []) {
-      const names = Object.keys(row);
-      const values = Object.values(row);
+      const names = Object.keys(row).filter((name) => known.has(name));
+      const values = names.map((name) => row[name] ?? null);
       old.prepare(`INSERT INTO ${table} (${names}) VALUES (${names.map(() => '?')})`).run(...values);
     }
   }
@@ -43,5 +50,8 @@ test('schema 1: its mail and its memory are kept, and policies can be', async ()
   await queue.stop();
   const current = new DatabaseSync(queue.path);
   assert.ok(Number(current.prepare('PRAGMA user_version').get()?.['user_version']) >= 2);
+  // Schema 3: what was queued before attention times were kept has one.
+  const { attention } = current.prepare('SELECT attention FROM recipients').get() ?? {};
+  assert.equal(attention, untriedAttention(RECEIVED_AT));
   current.close();
 });

@@ -8,7 +8,7 @@ import type { Spool, SpoolAdmin } from '../../src/spool/spool.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { dueNow } from './contract.ts';
 import { type InProcessSpool, inProcessSpool } from './in-process.ts';
-import { domain, failure, message, settlement } from './messages.ts';
+import { domain, failure, message, RECEIVED_AT, settlement } from './messages.ts';
 
 checkLeaks();
 
@@ -19,6 +19,8 @@ type Row = {
   state: 'queued' | 'leased' | 'held';
   attempts: number;
   due: number;
+  /** Null only while it has never been queued. */
+  attention: number | null;
   lease: Lease | null;
 };
 type Lease = { claim: Claim; until: number; live: boolean };
@@ -33,6 +35,7 @@ type World = {
 
 const DOMAINS = ['one.test', 'two.test', 'three.test'];
 const LEASE = 60_000;
+const UNTRIED = RECEIVED_AT + 3_600_000;
 
 const now = (world: World): number => world.queue.clock.now();
 const rowsOf = (world: World, claim: Claim): Row[] =>
@@ -50,7 +53,13 @@ function giveBack(world: World, entry: Lease, attempts: number): void {
   entry.live = false;
   for (const row of world.rows) {
     if (row.lease === entry)
-      Object.assign(row, { state: 'queued', due: now(world), lease: null, attempts: row.attempts + attempts });
+      Object.assign(row, {
+        state: 'queued',
+        due: now(world),
+        attention: row.attention ?? UNTRIED,
+        lease: null,
+        attempts: row.attempts + attempts,
+      });
   }
 }
 
@@ -72,6 +81,7 @@ const accept =
         state: 'queued',
         attempts: 0,
         due: now(world),
+        attention: null,
         lease: null,
       });
     }
@@ -86,12 +96,14 @@ const accept =
       for (const row of rowsOf(world, claim)) row.attempts = 1;
       lease(world, claim);
     }
+    for (const row of world.rows) if (row.state === 'queued') row.attention ??= UNTRIED;
   };
 
 const claim =
   (limit: number, perDestination: number): Step =>
   async (world) => {
-    const due = world.rows.filter((row) => row.state === 'queued' && row.due <= now(world) && !isDown(world, row.domain));
+    const moment = (row: Row): number => (isDown(world, row.domain) ? (row.attention ?? Number.NaN) : row.due);
+    const due = world.rows.filter((row) => row.state === 'queued' && moment(row) <= now(world));
     const groups = new Map<string, Set<string>>();
     for (const row of due) groups.set(row.domain, (groups.get(row.domain) ?? new Set()).add(row.queueId));
     const available = [...groups.values()].reduce((sum, ids) => sum + Math.min(ids.size, perDestination), 0);
@@ -103,24 +115,34 @@ const claim =
         got.recipients.map((r) => [r.number, r.attempts]),
         meant.map((row) => [row.number, row.attempts + 1]),
       );
+      assert.equal(got.attention, isDown(world, got.domain));
       for (const row of meant) row.attempts++;
       lease(world, got);
     }
   };
 
+type Deferral = { readonly due: number; readonly attention: number; readonly untried: boolean };
+
 const settle =
-  (pick: number, fate: 'delivered' | 'bounced' | number): Step =>
+  (pick: number, fate: 'delivered' | 'bounced' | Deferral): Step =>
   async (world) => {
     const entry = world.leases[pick % Math.max(world.leases.length, 1)];
     if (entry === undefined) return;
-    const due = (now(world) + (typeof fate === 'number' ? fate : 0)) as Instant;
-    const chosen = typeof fate === 'number' ? ({ becomes: 'queued', due, failure, delayNoticeSent: false } as const) : fate;
-    const result = await world.spool.settle(settlement(entry.claim, chosen));
+    const deferral = typeof fate === 'string' ? null : fate;
+    const due = (now(world) + (deferral?.due ?? 0)) as Instant;
+    const attention = (now(world) + (deferral?.attention ?? 0)) as Instant;
+    const queued = { becomes: 'queued', due, attention, failure, delayNoticeSent: false } as const;
+    const untried = deferral?.untried ?? false;
+    const result = await world.spool.settle({
+      ...settlement(entry.claim, typeof fate === 'string' ? fate : queued),
+      untried,
+    });
     assert.deepEqual(result, { ok: true, value: entry.live ? 'settled' : 'stale' });
     if (!entry.live) return;
     entry.live = false;
-    if (typeof fate === 'number')
-      for (const row of rowsOf(world, entry.claim)) Object.assign(row, { state: 'queued', due, lease: null });
+    if (deferral !== null)
+      for (const row of rowsOf(world, entry.claim))
+        Object.assign(row, { state: 'queued', due, attention, lease: null, attempts: row.attempts - (untried ? 1 : 0) });
     else world.rows = world.rows.filter((row) => row.lease !== entry);
   };
 
@@ -211,11 +233,21 @@ const step: fc.Arbitrary<[string, Step]> = fc.oneof(
     .tuple(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 6 }))
     .map(([a, b]): [string, Step] => [`claim ${a} ${b}`, claim(a, b)]),
   fc
-    .tuple(pick, fc.constantFrom('delivered' as const, 'bounced' as const, 0, 5_000, 90_000))
-    .map(([p, fate]): [string, Step] => [`settle ${p} ${fate}`, settle(p, fate)]),
+    .tuple(
+      pick,
+      fc.oneof(
+        fc.constantFrom('delivered' as const, 'bounced' as const),
+        fc.record({
+          due: fc.constantFrom(0, 5_000, 90_000),
+          attention: fc.constantFrom(0, 5_000, 20_000, 90_000),
+          untried: fc.boolean(),
+        }),
+      ),
+    )
+    .map(([p, fate]): [string, Step] => [`settle ${p} ${JSON.stringify(fate)}`, settle(p, fate)]),
   pick.map((p): [string, Step] => [`release ${p}`, release(p)]),
   pick.map((p): [string, Step] => [`renew ${p}`, renew(p)]),
-  fc.constantFrom(1, 10_000, 60_000).map((by): [string, Step] => [`pass ${by}`, pass(by)]),
+  fc.constantFrom(1, 10_000, 60_000, 3_600_000).map((by): [string, Step] => [`pass ${by}`, pass(by)]),
   fc.tuple(index, fc.constantFrom(0, 30_000)).map(([i, by]): [string, Step] => [`mark ${i} ${by}`, mark(i, by)]),
   fc.constant<[string, Step]>(['crash', crash]),
   fc
