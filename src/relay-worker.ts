@@ -191,7 +191,7 @@ async function drain(within: number): Promise<void> {
   const deadline = AbortSignal.timeout(within);
   deadline.addEventListener('abort', endAttempts, { once: true });
   await Promise.all(listeners.map((listener) => listener.drain(deadline)));
-  await scheduler.stop();
+  await scheduler.stop(deadline);
   clearInterval(gauges);
   clearInterval(renewal);
   pool.close();
