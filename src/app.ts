@@ -4,19 +4,24 @@
  */
 import { randomBytes, randomInt } from 'node:crypto';
 import packageFile from '../package.json' with { type: 'json' };
+import { type ActiveConfig, provision, provisionNext } from './active-config.ts';
 import { type AdminSource, createApi } from './admin/api.ts';
 import { startAdminServer } from './admin/http-server.ts';
 import { statusDocument } from './admin/status-format.ts';
 import { overdueExceptions } from './config/exception-policy.ts';
+import { formatIssue } from './config/issue-format.ts';
 import type { Loaded } from './config/load-config.ts';
+import { namedFiles } from './config/reload-policy.ts';
 import { bounceMatching } from './delivery/bounce-matching.ts';
 import { createServerProbes } from './dns/stub-probes.ts';
 import { createStubResolver } from './dns/stub-resolver.ts';
 import { systemServers } from './dns/system-servers.ts';
 import { after, type Clock, type Instant } from './domain/basics.ts';
+import type { Config } from './domain/config.ts';
 import { createPeerTable } from './inbound/peer-limits.ts';
-import { type CertificateLoad, type ListenerCertificates, loadCertificates } from './platform/certificates.ts';
+import { type CertificateLoad, loadCertificates } from './platform/certificates.ts';
 import { dnssecTest } from './platform/dnssec-test.ts';
+import { type FileWatch, watchFiles } from './platform/file-watch.ts';
 import { openLineWriter } from './platform/line-writer.ts';
 import { type Log, openLog } from './platform/log.ts';
 import { openQueueIds } from './platform/queue-ids.ts';
@@ -24,7 +29,6 @@ import { selfTest } from './platform/self-test.ts';
 import { forbidsStart } from './platform/self-test-policy.ts';
 import { openShutdown, type Shutdown } from './platform/shutdown.ts';
 import { keepThread, type Thread } from './platform/threads.ts';
-import { loadMaterials, type MaterialsByConnector } from './platform/tls-materials.ts';
 import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { createCounterMemory, sumCounters } from './reporting/counters.ts';
@@ -54,6 +58,7 @@ const clock: Clock = { now: () => Date.now() as Instant, monotonic: () => perfor
 export async function serve(options: ServeOptions): Promise<0 | 1> {
   const { config } = options.loaded;
   const log = openLog({ ...config.log, ...options.log, clock, base: {} }, openLineWriter(1));
+  let app: App | null = null;
   using shutdown = openShutdown({
     source: process,
     clock,
@@ -63,9 +68,10 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
       log.flush();
       process.exit(1);
     },
-    onReload: () => log.warn('config.rejected', { text: 'reloading is not supported yet: stop and start the relay' }),
+    onReload: () => app?.reload('SIGHUP'),
   });
-  const code = await new App(options, { log, shutdown }).run();
+  app = new App(options, { log, shutdown });
+  const code = await app.run();
   log.flush();
   return code;
 }
@@ -78,6 +84,9 @@ class App {
   readonly #counters: readonly SharedArrayBuffer[];
   readonly #running = new Map<number, Thread>();
   #failed = false;
+  #activeConfig: ActiveConfig | null = null;
+  #spoolThread: SpoolThread | null = null;
+  #watch: FileWatch | null = null;
 
   constructor(options: ServeOptions, parts: { readonly log: Log; readonly shutdown: Shutdown }) {
     this.#options = options;
@@ -87,25 +96,15 @@ class App {
   }
 
   async run(): Promise<0 | 1> {
-    const { config, file } = this.#options.loaded;
-    this.#log.info('config.loaded', {
-      file,
-      listeners: config.listeners.length,
-      inbound: config.inbound.length,
-      outbound: config.outbound.length,
-    });
-    for (const warning of this.#options.loaded.warnings)
-      this.#log.warn('config.warning', {
-        text: `${warning.file}:${warning.line}:${warning.column}: ${warning.path}: ${warning.message}`,
-      });
-    for (const { text } of overdueExceptions(config, clock.now())) this.#log.warn('config.warning', { text });
-    const certificates = loadCertificates(config, clock.now());
-    if (!(await this.#test(certificates))) return 1;
-    const materials = loadMaterials(config);
-    if (!materials.ok) {
-      for (const { file, text } of materials.error) this.#log.error('relay.failed', { text: `${file} ${text}` });
+    const { config } = this.#options.loaded;
+    this.#tellLoaded(this.#options.loaded, 'start');
+    if (!(await this.#test(loadCertificates(config, clock.now())))) return 1;
+    const provisioned = provision(this.#options.loaded, randomBytes(48), clock.now());
+    if (!provisioned.ok) {
+      for (const text of provisioned.error) this.#log.error('relay.failed', { text });
       return 1;
     }
+    this.#activeConfig = provisioned.value;
     const spoolThread = await startSpoolThread({ path: config.queue.path, diskFreeBytes: config.limits.diskFreeBytes });
     if (!spoolThread.ok) {
       this.#log.error('relay.failed', { text: spoolThread.error.detail });
@@ -117,17 +116,16 @@ class App {
       this.#log[kind === 'recovered' ? 'info' : 'error'](`spool.${kind}`, fields),
     );
     this.#log.info('spool.opened', { path: config.queue.path, ...spoolThread.value.recovery });
-    const threads = this.#keepRelays(spoolThread.value, materials.value, {
-      pairs: certificates.pairs,
-      minVersion: config.tls.minVersion,
-      ticketKeys: randomBytes(48),
-    });
+    this.#spoolThread = spoolThread.value;
+    const threads = this.#keepRelays(spoolThread.value);
+    this.#watch = watchFiles(this.#watched(), () => this.reload('a file changed'));
     const admin = await startAdminServer(
-      { host: config.admin.host, port: config.admin.port, token: () => config.admin.token, log: this.#log },
-      this.#api(spool, certificates),
+      { host: config.admin.host, port: config.admin.port, token: () => this.#active.loaded.config.admin.token, log: this.#log },
+      this.#api(spool),
     );
     if (!admin.ok) this.#give(admin.error);
     await aborted(this.#shutdown.signal);
+    this.#watch[Symbol.dispose]();
     this.#log.info('relay.stopping', { text: String(this.#shutdown.signal.reason) });
     for (const thread of this.#running.values()) thread.post({ kind: 'drain', within: DRAIN_WITHIN } satisfies RelayCommand);
     await Promise.all(threads);
@@ -136,6 +134,46 @@ class App {
     await spoolThread.value.close();
     this.#log.info('relay.stopped', { text: 'all sessions are over, nothing is lost' });
     return this.#failed ? 1 : 0;
+  }
+
+  /** What is served now; there is one from the moment the start has provisioned it. */
+  get #active(): ActiveConfig {
+    if (this.#activeConfig === null) throw new Error('nothing is provisioned yet');
+    return this.#activeConfig;
+  }
+
+  #watched(): readonly string[] {
+    const { file, config } = this.#active.loaded;
+    return [file, ...namedFiles(config)];
+  }
+
+  /** Reads configuration and certificates again; what is wrong with them leaves those in force. */
+  reload(because: string): void {
+    if (this.#spoolThread === null || this.#shutdown.signal.aborted) return;
+    const next = provisionNext(this.#active, clock.now());
+    if (!next.ok) {
+      for (const text of next.error) this.#log.error('config.rejected', { because, text });
+      return;
+    }
+    this.#activeConfig = next.value;
+    const { loaded, snapshot } = next.value;
+    this.#log.reconfigure(loaded.config.log);
+    this.#spoolThread.setDiskFree(loaded.config.limits.diskFreeBytes);
+    for (const thread of this.#running.values()) thread.post({ kind: 'snapshot', snapshot } satisfies RelayCommand);
+    this.#watch?.follow(this.#watched());
+    this.#tellLoaded(loaded, because);
+  }
+
+  #tellLoaded({ config, file, warnings }: Loaded, because: string): void {
+    this.#log.info('config.loaded', {
+      file,
+      because,
+      listeners: config.listeners.length,
+      inbound: config.inbound.length,
+      outbound: config.outbound.length,
+    });
+    for (const warning of warnings) this.#log.warn('config.warning', { text: formatIssue(warning) });
+    for (const { text } of overdueExceptions(config, clock.now())) this.#log.warn('config.warning', { text });
   }
 
   /** Ends the relay for a reason of its own. */
@@ -162,11 +200,7 @@ class App {
   }
 
   /** Starts the relay threads and keeps them; the promises end when the threads have ended for good. */
-  #keepRelays(
-    spoolThread: SpoolThread,
-    materials: MaterialsByConnector,
-    certificates: ListenerCertificates,
-  ): readonly Promise<void>[] {
+  #keepRelays(spoolThread: SpoolThread): readonly Promise<void>[] {
     const { config } = this.#options.loaded;
     const peerTable = { memory: createPeerTable(config.workers), seed: randomInt(2 ** 31) };
     return this.#counters.map((counters, thread) =>
@@ -179,13 +213,11 @@ class App {
             const spoolPort = spoolThread.connect();
             return {
               data: {
-                config,
+                snapshot: this.#active.snapshot,
                 thread,
                 threads: config.workers,
                 spoolPort,
                 bodies: spoolThread.bodies,
-                certificates,
-                materials,
                 peerTable,
                 counters,
                 log: this.#options.log,
@@ -227,19 +259,23 @@ class App {
   }
 
   #hear(word: RelayWord): void {
-    if (word.kind === 'cannot-listen') this.#give(`listener ${word.problem.listener}: ${word.problem.detail}`);
+    if (word.kind !== 'cannot-listen') return;
+    const text = `listener ${word.problem.listener}: ${word.problem.detail}`;
+    // A listener that cannot be opened stops the start; one that a reload asked for does not stop those that serve.
+    if (this.#running.size > 0) this.#log.error('config.listener-failed', { text });
+    else this.#give(text);
   }
 
-  #api(spool: Spool & SpoolAdmin, certificates: CertificateLoad): ReturnType<typeof createApi> {
-    const { config } = this.#options.loaded;
+  #api(spool: Spool & SpoolAdmin): ReturnType<typeof createApi> {
+    const config = (): Config => this.#active.loaded.config;
     const newQueueId = openQueueIds(clock);
     const mailLog = createDeliveryLog(this.#log);
     const tools = { clock, newQueueId, newBoundarySeed: () => randomBytes(18).toString('hex'), readHead: readBodyHead };
     return createApi({
-      source: this.#source(spool, certificates),
+      source: this.#source(spool),
       queue: spool,
       clock,
-      stuckAfter: () => config.admin.stuckAfter,
+      stuckAfter: () => config().admin.stuckAfter,
       log: this.#log,
       bounceMatching: (filter) =>
         bounceMatching(filter, {
@@ -247,8 +283,13 @@ class App {
           clock,
           notices: (claim, settled) =>
             makeNotices(
-              { claim, settled, report: null, willRetryUntil: after(claim.envelope.receivedAt, config.queue.retry.expireAfter) },
-              config,
+              {
+                claim,
+                settled,
+                report: null,
+                willRetryUntil: after(claim.envelope.receivedAt, config().queue.retry.expireAfter),
+              },
+              config(),
               tools,
             ),
           settled: (claim, settled, notices) => {
@@ -259,8 +300,7 @@ class App {
     });
   }
 
-  #source(spool: Spool & SpoolAdmin, certificates: CertificateLoad): AdminSource {
-    const { config, file } = this.#options.loaded;
+  #source(spool: Spool & SpoolAdmin): AdminSource {
     const reasons = (): readonly string[] => {
       const health = spool.health();
       return [
@@ -288,14 +328,14 @@ class App {
           pid: process.pid,
           now: clock.now(),
           startedAt: this.#startedAt,
-          file,
-          config,
+          file: this.#active.loaded.file,
+          config: this.#active.loaded.config,
           notReadyBecause: reasons(),
           running: this.#running.size,
           stats: await spool.stats(),
           health: spool.health(),
           counts: sumCounters(this.#counters),
-          certificates: certificates.facts,
+          certificates: this.#active.certificates.facts,
         }),
     };
   }

@@ -8,17 +8,22 @@ import type { ListenProblem } from './inbound/context.ts';
 import type { ListenerCertificates } from './platform/certificates.ts';
 import type { MaterialsByConnector } from './platform/tls-materials.ts';
 
+/** One configuration with the files it names, loaded: taken whole or not at all. Holds private keys: never log it. */
+export type PostedSnapshot = {
+  readonly config: Config;
+  readonly certificates: ListenerCertificates;
+  readonly materials: MaterialsByConnector;
+};
+
 /** What a relay thread begins with. */
 export type RelayWorkerData = {
-  readonly config: Config;
+  readonly snapshot: PostedSnapshot;
   /** From 0 to `threads` - 1. */
   readonly thread: number;
   readonly threads: number;
   readonly spoolPort: MessagePort;
   /** Folder of the body files. */
   readonly bodies: string;
-  readonly certificates: ListenerCertificates;
-  readonly materials: MaterialsByConnector;
   readonly peerTable: { readonly memory: SharedArrayBuffer; readonly seed: number };
   readonly counters: SharedArrayBuffer;
   readonly log: { readonly format: 'json' | 'pretty'; readonly colour: boolean };
@@ -26,8 +31,10 @@ export type RelayWorkerData = {
 
 /** From the main thread. */
 export type RelayCommand =
+  /** Serve by this from now on; sessions and attempts under way finish by the one they began with. */
+  | { readonly kind: 'snapshot'; readonly snapshot: PostedSnapshot }
   /** Take nothing new, finish what is under way within the time, then end. */
-  { readonly kind: 'drain'; readonly within: Milliseconds };
+  | { readonly kind: 'drain'; readonly within: Milliseconds };
 
 /** From a relay thread. */
 export type RelayWord =

@@ -12,8 +12,8 @@ import { after } from './domain/basics.ts';
 import type { Config } from './domain/config.ts';
 import type { OutboundConnector } from './domain/connector.ts';
 import type { Claim } from './domain/queue.ts';
-import { openFactSources } from './fact-sources.ts';
-import { type InboundContext, type InboundLog, type Listener, USUAL_PATIENCE } from './inbound/context.ts';
+import { type InboundContext, type InboundLog, USUAL_PATIENCE } from './inbound/context.ts';
+import { createListeners } from './inbound/listeners.ts';
 import { createPeerLimits } from './inbound/peer-limits.ts';
 import { startListener } from './inbound/smtp-server-listener.ts';
 import { openLineWriter } from './platform/line-writer.ts';
@@ -21,14 +21,13 @@ import { openListenerTls } from './platform/listener-tls.ts';
 import { openLog } from './platform/log.ts';
 import { openQueueIds } from './platform/queue-ids.ts';
 import { reportReady, threadData } from './platform/threads.ts';
-import type { ConnectorMaterials } from './platform/tls-materials.ts';
-import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
+import type { PostedSnapshot, RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
+import { openSnapshots } from './relay-snapshot.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { openCounters } from './reporting/counters.ts';
 import { createDeliveryLog } from './reporting/delivery-log.ts';
 import { makeNotices } from './reporting/notices.ts';
 import { findConnector } from './routing/connector-policy.ts';
-import { createHostResolver } from './routing/resolve-hosts.ts';
 import { gatherFacts, type HostQuestion } from './security/gather-facts.ts';
 import { openHostMemory } from './security/host-memory.ts';
 import { type StsNews, spoolPolicies } from './security/mta-sts-cache.ts';
@@ -42,10 +41,9 @@ const { thread, threads } = data;
 const clock: Clock = { now: () => Date.now() as Instant, monotonic: () => performance.now() };
 const random = (): number => Math.random();
 const say = (word: RelayWord): void => parentPort?.postMessage(word);
-const config = (): Config => data.config;
 
 // What the thread knows, counts and tells.
-const log = openLog({ ...data.config.log, ...data.log, clock, base: { thread } }, openLineWriter(1));
+const log = openLog({ ...data.snapshot.config.log, ...data.log, clock, base: { thread } }, openLineWriter(1));
 const mailLog = createDeliveryLog(log);
 const counters = openCounters(data.counters);
 const newQueueId = openQueueIds(clock);
@@ -57,21 +55,17 @@ function tellPolicy(news: StsNews): void {
     log.info('mta-sts.fetched', { domain: news.policy.domain, id: news.policy.id, mode: news.policy.mode });
   else log.warn('mta-sts.problem', { domain: news.domain, cached: news.cached, text: stsProblemText(news.domain, news.problem) });
 }
-/** Trusts no one: for a connector that is not in the snapshot. */
-const NO_MATERIALS = { id: 'none', trust: { system: false, pem: [] }, clientCertificate: null };
-const materials = ({ name }: { readonly name: string }): ConnectorMaterials => data.materials[name] ?? NO_MATERIALS;
-const facts = await openFactSources({
-  config: data.config,
+const ownAddresses = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
+const snapshots = await openSnapshots(data.snapshot, {
   clock,
-  trust: materials(data.config.outbound[data.config.outbound.length - 1] ?? data.config.outbound[0]).trust,
+  random,
+  ownAddresses,
   store: spoolPolicies(spool),
   onNews: tellPolicy,
 });
-const { resolver } = facts;
+const config = (): Config => snapshots.current().config;
 const transport = createTransport(clock);
 const pool = new Pool(clock);
-const ownAddresses = new Set(Object.values(networkInterfaces()).flatMap((list) => list?.map(({ address }) => address) ?? []));
-const hosts = createHostResolver({ config, resolver, random, clock, ownAddresses });
 const memory = await openHostMemory(spool);
 const attemptContext = {
   transport,
@@ -83,9 +77,9 @@ const attemptContext = {
     counters.add('tlsFallbacks');
     mailLog.tlsFallback(fallback);
   },
-  gather: (question: HostQuestion) => gatherFacts(question, facts),
-  materials,
-  resolveHosts: (connector: OutboundConnector, claim: Claim) => hosts.resolve(connector, claim),
+  gather: (question: HostQuestion) => gatherFacts(question, snapshots.of(question.connector).facts),
+  materials: (connector: OutboundConnector) => snapshots.of(connector).materials(connector),
+  resolveHosts: (connector: OutboundConnector, claim: Claim) => snapshots.of(connector).hosts.resolve(connector, claim),
 };
 const fault = (what: string, error: unknown): void =>
   log.error('relay.fault', { text: what, problem: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -144,7 +138,7 @@ const inboundLog: InboundLog = {
     mailLog.messageRejected(fields);
   },
 };
-const listenerTls = openListenerTls(data.certificates);
+const listenerTls = openListenerTls(data.snapshot.certificates);
 const inbound: InboundContext = {
   config,
   spool,
@@ -160,29 +154,25 @@ const inbound: InboundContext = {
   patience: USUAL_PATIENCE,
   reusePort: true,
 };
-const listeners: Listener[] = [];
-for (const listener of data.config.listeners) {
-  const started = await startListener(listener, inbound);
-  if (started.ok) listeners.push(started.value);
-  else say({ kind: 'cannot-listen', problem: started.error });
-}
+const listeners = createListeners(
+  (listener) => startListener(listener, inbound),
+  (problem) => say({ kind: 'cannot-listen', problem }),
+);
+await listeners.serve(config().listeners);
 scheduler.start();
 
 /** One thread renews policies that would grow old while no mail goes to their domains. */
-const renewal = thread === 0 ? setInterval(() => void facts.policies?.renewDue(), 3_600_000) : undefined;
+const renewal = thread === 0 ? setInterval(() => void snapshots.current().facts.policies?.renewDue(), 3_600_000) : undefined;
 const gauges = setInterval(() => {
   const { active, held } = scheduler.counts();
-  counters.set(
-    'sessionsOpen',
-    listeners.reduce((sum, listener) => sum + listener.sessions(), 0),
-  );
+  counters.set('sessionsOpen', listeners.sessions());
   counters.set('deliveriesActive', active);
   counters.set('claimsHeld', held);
   counters.set('sessionsPooled', pool.idle);
 }, 1000);
 
 function endAttempts(): void {
-  facts.close();
+  snapshots.close();
   transport.close();
 }
 
@@ -190,7 +180,7 @@ function endAttempts(): void {
 async function drain(within: number): Promise<void> {
   const deadline = AbortSignal.timeout(within);
   deadline.addEventListener('abort', endAttempts, { once: true });
-  await Promise.all(listeners.map((listener) => listener.drain(deadline)));
+  await listeners.drain(deadline);
   await scheduler.stop(deadline);
   clearInterval(gauges);
   clearInterval(renewal);
@@ -201,5 +191,16 @@ async function drain(within: number): Promise<void> {
   say({ kind: 'drained' });
   parentPort?.close();
 }
-parentPort?.on('message', (command: RelayCommand) => void drain(command.within));
-if (listeners.length === data.config.listeners.length) reportReady();
+/** New sessions and attempts go by the new configuration; those under way finish by the one they began with. */
+async function take(snapshot: PostedSnapshot): Promise<void> {
+  await snapshots.take(snapshot);
+  listenerTls.replace(snapshot.certificates);
+  log.reconfigure(snapshot.config.log);
+  await listeners.serve(snapshot.config.listeners);
+}
+
+parentPort?.on(
+  'message',
+  (command: RelayCommand) => void (command.kind === 'drain' ? drain(command.within) : take(command.snapshot)),
+);
+if (listeners.complete()) reportReady();

@@ -12,13 +12,15 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   [/-(policy|format|table)\.ts$/, 'pure'],
   // Of config/ only the files that read and watch touch the world.
   [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
-  [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger)\.ts$/, 'port'],
-  [/^(main|app|fact-sources|relay-worker|relay-protocol)\.ts$/, 'root'],
+  [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger|reporting\/history)\.ts$/, 'port'],
+  [/^(main|app|fact-sources|history-service|relay-worker|relay-protocol)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
+  [/^reporting\/history-thread\.ts$/, 'root'],
   [/^cli\//, 'root'],
   [/^inbound\/smtp-server-/, 'adapter'],
   [/^transport\/nodemailer-/, 'adapter'],
   [/^spool\/(sqlite|postgres)-/, 'adapter'],
+  [/^reporting\/sqlite-/, 'adapter'],
   [/^dns\/stub-/, 'adapter'],
   [/^platform\/log\.ts$/, 'adapter'],
 ];
@@ -27,7 +29,7 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
 export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[] = [
   [/^smtp-server(\/|$)/, /^inbound\/smtp-server-/],
   [/^nodemailer(\/|$)/, /^transport\/nodemailer-/],
-  [/^node:sqlite$/, /^spool\/(sqlite-[\w-]+|spool-thread)\.ts$/],
+  [/^node:sqlite$/, /^(spool\/(sqlite-[\w-]+|spool-thread)|reporting\/sqlite-[\w-]+)\.ts$/],
   [/^pino$/, /^platform\/log\.ts$/],
   [/^zod$/, /^config\/(schema|compile)[\w-]*\.ts$/],
   [/^yaml$/, /^config\//],
@@ -35,7 +37,7 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
   [/^commander$/, /^(main\.ts|cli\/)/],
   [
     /^node:worker_threads$/,
-    /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/[\w-]+-protocol|spool\/sqlite-[\w-]+)\.ts$/,
+    /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/[\w-]+-protocol|spool\/sqlite-[\w-]+|reporting\/history-thread)\.ts$/,
   ],
   [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
   [/^node:http$/, /^((admin|cli)\/|security\/mta-sts-fetch\.ts$)/],

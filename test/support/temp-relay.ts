@@ -28,6 +28,8 @@ export type TempRelay = {
   pid(): number;
   /** Starts it and resolves when it accepts connections. */
   start(): Promise<void>;
+  /** Sends a signal that does not end it. */
+  signal(signal: NodeJS.Signals): void;
   /** Sends a signal and resolves with the exit code (null where the signal ended it). */
   kill(signal: NodeJS.Signals): Promise<number | null>;
   /** Resolves with the first `count` log lines of an event; rejects after `patience` milliseconds. */
@@ -136,6 +138,10 @@ class Relay implements TempRelay {
     const seen = (): readonly LogLine[] => this.log.filter((line) => line.event === event);
     await this.#until(() => seen().length >= count, patience);
     return seen();
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child?.kill(signal);
   }
 
   async kill(signal: NodeJS.Signals): Promise<number | null> {
