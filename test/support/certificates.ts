@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -47,10 +47,15 @@ export type IssuedCertificate = {
 /** A root that issues. */
 export type Authority = {
   readonly caPem: string;
+  /** For certificates no honest authority issues: see `subordinate` and `issueUnder`. */
+  readonly root: KeyedCertificate;
   issue(request: CertificateRequest): IssuedCertificate;
   /** Issues and writes `NAME.pem`, `NAME.key` and `NAME.ca.pem` into `folder`, each replaced in one step. */
   issueTo(folder: string, name: string, request: CertificateRequest): CertificatePaths;
 };
+
+/** A certificate and its key in PEM. */
+export type KeyedCertificate = { readonly cert: string; readonly key: string };
 
 export type CertificatePaths = { readonly cert: string; readonly key: string; readonly ca: string };
 
@@ -103,6 +108,26 @@ export function writeCertificate(into: string, name: string, issued: IssuedCerti
   return paths;
 }
 
+/** A certificate with exactly these extensions, signed by any key: an authority, or what only pretends to be one. */
+export function subordinate(issuer: KeyedCertificate, name: string, extensions: readonly string[]): KeyedCertificate {
+  const { pem, key } = sign({ ...ERA, subject: name, extensions, keyType: 'ec', signer: signerOf(issuer) });
+  return { cert: pem, key };
+}
+
+/** A leaf signed by any key, an authority's or not. */
+export function issueUnder(issuer: KeyedCertificate, request: CertificateRequest): KeyedCertificate {
+  const { pem, key } = sign(leafSigning(request, signerOf(issuer)));
+  return { cert: pem, key };
+}
+
+function signerOf(issuer: KeyedCertificate): Signer {
+  const base = join(folder, `issuer-${++serial}`);
+  const signer = { certPath: `${base}.pem`, keyPath: `${base}.key`, pem: issuer.cert };
+  writeFileSync(signer.certPath, issuer.cert);
+  writeFileSync(signer.keyPath, issuer.key, { mode: 0o600 });
+  return signer;
+}
+
 function issuingAuthority(name: string, root: Signer): Authority {
   const issued = new Map<string, IssuedCertificate>();
   let between: Signer | null = null;
@@ -127,7 +152,8 @@ function issuingAuthority(name: string, root: Signer): Authority {
     issued.set(fingerprint, certificate);
     return certificate;
   };
-  return { caPem: root.pem, issue, issueTo: (into, file, request) => writeCertificate(into, file, issue(request)) };
+  const keyed = { cert: root.pem, key: readFileSync(root.keyPath, 'utf8') };
+  return { caPem: root.pem, root: keyed, issue, issueTo: (into, file, request) => writeCertificate(into, file, issue(request)) };
 }
 
 function leafSigning(request: CertificateRequest, signer: Signer | null): Signing {
