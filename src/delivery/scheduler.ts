@@ -164,9 +164,11 @@ export class Scheduler {
   }
 
   async #attempt(destination: Destination, ready: Ready): Promise<void> {
-    const { claim, connector } = ready;
+    const { claim } = ready;
     try {
+      // Both of one configuration, read now: the claim may have waited while another was loaded.
       const config = this.#context.config();
+      const connector = this.#context.choose(claim, config);
       const { report, reached } = await this.#context.attempt(claim, { connector, config });
       if (reached) this.#reached(destination, claim);
       else this.#unreachable(destination, ready, troubleOf(report));
