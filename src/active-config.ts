@@ -6,6 +6,7 @@
 import { formatIssue } from './config/issue-format.ts';
 import { type Loaded, loadConfig, thisMachine } from './config/load-config.ts';
 import { needsRestart } from './config/reload-policy.ts';
+import { judgeExpectations } from './delivery/expectation-policy.ts';
 import { err, type Instant, ok, type Result } from './domain/basics.ts';
 import { type CertificateLoad, loadCertificates } from './platform/certificates.ts';
 import { loadMaterials } from './platform/tls-materials.ts';
@@ -34,7 +35,7 @@ export function provision(loaded: Loaded, ticketKeys: Uint8Array, now: Instant):
 /** Reads the configuration file again. */
 export function provisionNext(active: ActiveConfig, now: Instant): Result<ActiveConfig, Rejection> {
   const { file, config } = active.loaded;
-  const loaded = loadConfig({ file, environment: process.env, machine: thisMachine() });
+  const loaded = loadConfig({ file, environment: process.env, machine: thisMachine(), judge: judgeExpectations });
   if (!loaded.ok) return err(loaded.error.map(formatIssue));
   const restart = needsRestart(config, loaded.value.config);
   if (restart.length > 0) return err([`${file}: ${restart.join(', ')} cannot change while the relay runs: stop and start it`]);

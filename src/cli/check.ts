@@ -9,6 +9,7 @@ import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
 import { type Loaded, loadConfig, readBounded, thisMachine } from '../config/load-config.ts';
 import { nextHopText } from '../config/next-hop-format.ts';
 import { formatSize } from '../config/size-format.ts';
+import { judgeExpectations } from '../delivery/expectation-policy.ts';
 import { createServerProbes } from '../dns/stub-probes.ts';
 import { systemServers } from '../dns/system-servers.ts';
 import type { Clock, Instant } from '../domain/basics.ts';
@@ -35,7 +36,7 @@ export async function check(
   out: { write(text: string): void },
   testDnssec: (config: Config) => Promise<readonly SelfTestLine[]> = testNameServers,
 ): Promise<0 | 1 | 2> {
-  const loaded = loadConfig({ file: options.config, environment: process.env, machine: thisMachine() });
+  const loaded = loadConfig({ file: options.config, environment: process.env, machine: thisMachine(), judge: judgeExpectations });
   if (!loaded.ok) {
     print({ file: loaded.error[0].file, issues: loaded.error, summary: '', dnssec: null }, options, out);
     return 2;

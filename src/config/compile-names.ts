@@ -2,9 +2,10 @@
  * Checks across the document: nothing is named twice, every reference leads somewhere, no address is used twice. Pure.
  */
 import { parseEndpoint } from './address-format.ts';
+import { DEFAULT_CONNECTOR } from './compile-outbound.ts';
 import type { Path } from './path-format.ts';
 import { nearest } from './suggestion.ts';
-import { type Draft, errorAt, field, isReplaced, items, shownAt, type Tree, warningAt } from './tree.ts';
+import { type Draft, errorAt, field, isRecord, isReplaced, items, shownAt, type Tree, warningAt } from './tree.ts';
 
 /** A text that must be the only one of its kind. */
 type Claimed = { readonly path: Path; readonly text: string };
@@ -62,6 +63,21 @@ function checkReferences(tree: Tree): readonly Draft[] {
   );
 }
 
+/** Policy tests name outbound connectors, the implicit one included, and test something. */
+function checkExpectations(tree: Tree): readonly Draft[] {
+  const known = claimed(tree, 'outbound');
+  return items(tree.root, 'expect').flatMap(({ path, value }) => {
+    const name = field(value, 'connector');
+    const at = [...path, 'connector'];
+    const lost = typeof name === 'string' && name !== DEFAULT_CONNECTOR && !known.some(({ text }) => text === name);
+    const idle = isRecord(value) && ['connector', 'tls', 'plaintext'].every((key) => field(value, key) === undefined);
+    return [
+      ...(lost ? [errorAt(at, `${shownAt(tree, at)} is no outbound connector${advise(tree, at, known)}`)] : []),
+      ...(idle ? [errorAt(path, 'expects nothing; say which connector, tls or plaintext it should be')] : []),
+    ];
+  });
+}
+
 function advise(tree: Tree, path: Path, known: readonly Claimed[]): string {
   const value = field(tree.root, ...path);
   const open = known.filter((claim) => !isReplaced(tree, claim.path));
@@ -86,4 +102,5 @@ export const checkAcross = (tree: Tree): readonly Draft[] => [
   ...checkNames(tree),
   ...checkAddresses(tree),
   ...checkReferences(tree),
+  ...checkExpectations(tree),
 ];

@@ -5,10 +5,12 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { err, type NonEmpty, ok, type Result } from '../domain/basics.ts';
+import type { Config } from '../domain/config.ts';
 import { type Compiled, compile } from './compile.ts';
 import type { Machine } from './compile-build.ts';
 import { LARGEST_DOCUMENT } from './document-format.ts';
 import type { ConfigIssue } from './issue-format.ts';
+import type { Path } from './path-format.ts';
 import type { Lookups } from './substitution-format.ts';
 
 /** Where a configuration is looked for when none is named, in this order. */
@@ -26,19 +28,24 @@ export type LoadRequest = {
   readonly file: string | undefined;
   readonly environment: Lookups['environment'];
   readonly machine: Machine;
+  /** What must hold besides, such as policy tests: every problem with its place. */
+  readonly judge?: (config: Config) => readonly { readonly path: Path; readonly text: string }[];
 };
 
 /** A configuration that holds, and the file it came from as the operator named it. */
 export type Loaded = Compiled & { readonly file: string };
 
 /** Reads and compiles. A file that cannot be read is an issue, too. */
-export function loadConfig({ file, environment, machine }: LoadRequest): Result<Loaded, NonEmpty<ConfigIssue>> {
+export function loadConfig({ file, environment, machine, judge }: LoadRequest): Result<Loaded, NonEmpty<ConfigIssue>> {
   const found = file === undefined ? readFirst(DEFAULT_FILES) : { file, text: readBounded(file, LARGEST_DOCUMENT) };
   if (!found.text.ok) return err([unreadable(found.file, found.text.error)]);
   const root = dirname(dirname(resolve(found.file)));
   const readFile = (path: string): Result<string, string> => readBounded(path, LARGEST_SECRET);
   const compiled = compile({ text: found.text.value, file: found.file }, { environment, machine, root, readFile });
-  return compiled.ok ? ok({ ...compiled.value, file: found.file }) : compiled;
+  if (!compiled.ok) return compiled;
+  const { config, warnings, issueAt } = compiled.value;
+  const [first, ...others] = (judge?.(config) ?? []).map(({ path, text }) => issueAt(path, text));
+  return first === undefined ? ok({ ...compiled.value, file: found.file }) : err([first, ...others, ...warnings]);
 }
 
 function unreadable(file: string, problem: string): ConfigIssue {

@@ -38,7 +38,6 @@ export const NOT_SUPPORTED_YET: readonly Row[] = [
   { path: 'users', ...EMPTY },
   { path: 'queue.store', unless: notPostgres, only: 'sqlite' },
   { path: 'reports.tlsRpt', unless: (value) => field(value, 'enabled') === false, only: 'enabled: false' },
-  { path: 'expect', ...EMPTY },
 ];
 
 /** What `tls` means meanwhile where the schema's default asks for a feature of a later version; a line goes with its rows. */

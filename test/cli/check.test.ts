@@ -50,6 +50,15 @@ test('certificates that are not there are 1, at their place', async () => {
   assert.equal(output, `${file}:4:39: certificates[0].key: cannot read ${join(root, 'gone.key')}: no such file\n`);
 });
 
+test('a policy test that does not hold is 2, at its place', async () => {
+  const outbound = 'outbound: [{ name: out, match: { recipientDomains: [b.example] }, tls: { mode: encrypt } }]\n';
+  const good = await run(`${GOOD}${outbound}expect: [{ recipient: a@b.example, connector: out, plaintext: never }]\n`);
+  assert.equal(good.code, 0);
+  const bad = await run(`${GOOD}${outbound}expect: [{ recipient: a@b.example, tls: verify }]\n`);
+  assert.equal(bad.code, 2);
+  assert.equal(bad.output, `${file}:5:41: expect[0].tls: a@b.example goes with TLS mode encrypt by connector out\n`);
+});
+
 test('with json there is one document', async () => {
   const bad = await run('listeners: []\nacceptedDomains: [a.example]\n', true);
   assert.equal(bad.code, 2);

@@ -6,8 +6,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { compile } from '../../src/config/compile.ts';
+import { buildConfig } from '../../src/config/compile-build.ts';
 import { formatIssue } from '../../src/config/issue-format.ts';
 import { NOT_SUPPORTED_YET } from '../../src/config/not-supported-table.ts';
+import { configSchema } from '../../src/config/schema.ts';
 import { descriptionAt, everyKey } from '../../src/config/schema-keys.ts';
 import type { Config } from '../../src/domain/config.ts';
 import type { TlsRung } from '../../src/domain/tls.ts';
@@ -201,6 +203,68 @@ admin: { address: "0.0.0.0:\${PORT}", token: "\${file:secrets/token}" }
 test('the configuration is plain data that can be posted to a thread', () => {
   const config = compiled(MINIMAL);
   assert.deepEqual(structuredClone(config), config);
+});
+
+/** What a document means once nothing of it is refused as a later version's. */
+const built = (document: object): Config =>
+  buildConfig(configSchema.parse({ listeners: [{ name: 'mx', address: '127.0.0.1:25' }], ...document }), SURROUNDINGS);
+
+test('every key of an inbound connector, a user, an expectation and a report arrives', () => {
+  const [salt, hash] = ['c2FsdHNhbHRzYWx0c2FsdA==', 'aGFzaGhhc2hoYXNoaGFzaA=='];
+  const config = built({
+    hostname: 'relay.example',
+    listeners: [{ name: 'mx', address: '127.0.0.1:25', auth: 'required' }],
+    inbound: [
+      {
+        name: 'in',
+        type: 'partner',
+        match: { certificates: ['Mail.a.example'] },
+        require: { certificates: ['*.a.example'] },
+        testMode: true,
+        acceptServerAuthOnly: false,
+      },
+    ],
+    users: [{ name: 'app', password: `$scrypt$ln=15,r=8,p=1$${salt}$${hash}`, senders: ['*@a.example'] }],
+    reports: { tlsRpt: { enabled: true } },
+    expect: [
+      { recipient: 'a@B.example', from: 'x@c.example', connector: 'default', tls: 'encrypt', plaintext: 'never' },
+      { recipient: 'a@b.example', tls: 'encrypt' },
+    ],
+  });
+  assert.equal(config.listeners[0].auth, 'required');
+  assert.deepEqual(config.inbound, [
+    {
+      name: 'in',
+      type: 'partner',
+      match: { senderDomains: [], addresses: [], certificates: [{ kind: 'exact', domain: 'mail.a.example' }] },
+      require: { tls: true, addresses: [], certificates: [{ kind: 'one-below', domain: 'a.example' }] },
+      enabled: true,
+      testMode: true,
+      acceptServerAuthOnly: false,
+    },
+  ]);
+  const senders = [{ localPart: null, domain: { kind: 'exact', domain: 'a.example' } }];
+  assert.deepEqual(config.users, [{ name: 'app', password: { logN: 15, r: 8, p: 1, salt, hash }, senders }]);
+  assert.deepEqual(config.reports, { tlsRpt: { from: 'tls-reports@relay.example', organization: 'relay.example' } });
+  const recipient = { localPart: 'a', domain: 'b.example' };
+  assert.deepEqual(config.expect, [
+    { recipient, from: { localPart: 'x', domain: 'c.example' }, connector: 'default', tls: 'encrypt', plaintext: 'never' },
+    { recipient, from: null, connector: null, tls: 'encrypt', plaintext: null },
+  ]);
+  assert.deepEqual(structuredClone(config), config);
+});
+
+test('what an inbound connector does not say', () => {
+  const [connector] = built({ inbound: [{ name: 'in', type: 'partner', match: { senderDomains: ['a.example'] } }] }).inbound;
+  assert.deepEqual(connector?.require, { tls: false, addresses: [], certificates: [] });
+  assert.equal(connector?.testMode, false);
+  assert.equal(connector?.acceptServerAuthOnly, true);
+});
+
+test('reports are sent as the operator says, or not at all', () => {
+  const tlsRpt = { enabled: true, from: 'tls@b.example', organization: 'B' };
+  assert.deepEqual(built({ reports: { tlsRpt } }).reports.tlsRpt, { from: 'tls@b.example', organization: 'B' });
+  assert.equal(built({ reports: { tlsRpt: { ...tlsRpt, enabled: false } } }).reports.tlsRpt, null);
 });
 
 test('a machine whose name is no domain needs a hostname', () => {
