@@ -18,6 +18,7 @@ import { createStubResolver } from './dns/stub-resolver.ts';
 import { systemServers } from './dns/system-servers.ts';
 import { after, type Clock, type Instant } from './domain/basics.ts';
 import type { Config } from './domain/config.ts';
+import { type HistoryService, historyPath, openHistoryService } from './history-service.ts';
 import { createPeerTable } from './inbound/peer-limits.ts';
 import { type CertificateLoad, loadCertificates } from './platform/certificates.ts';
 import { dnssecTest } from './platform/dnssec-test.ts';
@@ -33,6 +34,7 @@ import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.
 import { readBodyHead } from './reporting/body-head.ts';
 import { createCounterMemory, sumCounters } from './reporting/counters.ts';
 import { createDeliveryLog } from './reporting/delivery-log.ts';
+import { givenUpEvent, noticeEvent } from './reporting/history-event-format.ts';
 import { makeNotices } from './reporting/notices.ts';
 import type { Spool, SpoolAdmin } from './spool/spool.ts';
 import { connectSpool } from './spool/sqlite-spool.ts';
@@ -117,11 +119,12 @@ class App {
     );
     this.#log.info('spool.opened', { path: config.queue.path, ...spoolThread.value.recovery });
     this.#spoolThread = spoolThread.value;
-    const threads = this.#keepRelays(spoolThread.value);
+    const history = this.#openHistory();
+    const threads = this.#keepRelays(spoolThread.value, history);
     this.#watch = watchFiles(this.#watched(), () => this.reload('a file changed'));
     const admin = await startAdminServer(
       { host: config.admin.host, port: config.admin.port, token: () => this.#active.loaded.config.admin.token, log: this.#log },
-      this.#api(spool),
+      this.#api(spool, history),
     );
     if (!admin.ok) this.#give(admin.error);
     await aborted(this.#shutdown.signal);
@@ -132,6 +135,7 @@ class App {
     if (admin.ok) await admin.value.close();
     await spool.close();
     await spoolThread.value.close();
+    await history.close();
     this.#log.info('relay.stopped', { text: 'all sessions are over, nothing is lost' });
     return this.#failed ? 1 : 0;
   }
@@ -199,8 +203,19 @@ class App {
     return !forbidsStart(lines);
   }
 
+  #openHistory(): HistoryService {
+    const { queue, limits } = this.#options.loaded.config;
+    return openHistoryService({
+      path: historyPath(queue.path),
+      diskFreeBytes: limits.diskFreeBytes,
+      clock,
+      log: this.#log,
+      privacy: () => this.#active.loaded.config.log.addresses,
+    });
+  }
+
   /** Starts the relay threads and keeps them; the promises end when the threads have ended for good. */
-  #keepRelays(spoolThread: SpoolThread): readonly Promise<void>[] {
+  #keepRelays(spoolThread: SpoolThread, history: HistoryService): readonly Promise<void>[] {
     const { config } = this.#options.loaded;
     const peerTable = { memory: createPeerTable(config.workers), seed: randomInt(2 ** 31) };
     return this.#counters.map((counters, thread) =>
@@ -225,7 +240,12 @@ class App {
               transfer: [spoolPort],
             };
           },
-          onMessage: (word) => this.#hear(word as RelayWord),
+          onMessage: (message) => {
+            const word = message as RelayWord;
+            const taken = (): void => this.#running.get(thread)?.post({ kind: 'history-taken' } satisfies RelayCommand);
+            if (word.kind === 'history') history.take(word.batch, taken);
+            else this.#hear(word);
+          },
         },
         clock,
         signal: this.#shutdown.signal,
@@ -266,7 +286,7 @@ class App {
     else this.#give(text);
   }
 
-  #api(spool: Spool & SpoolAdmin): ReturnType<typeof createApi> {
+  #api(spool: Spool & SpoolAdmin, history: HistoryService): ReturnType<typeof createApi> {
     const config = (): Config => this.#active.loaded.config;
     const newQueueId = openQueueIds(clock);
     const mailLog = createDeliveryLog(this.#log);
@@ -274,6 +294,7 @@ class App {
     return createApi({
       source: this.#source(spool),
       queue: spool,
+      history,
       clock,
       stuckAfter: () => config().admin.stuckAfter,
       log: this.#log,
@@ -293,8 +314,13 @@ class App {
               tools,
             ),
           settled: (claim, settled, notices) => {
-            mailLog.returned(claim, settled, clock.now());
-            for (const made of notices) mailLog.bounceCreated(made, claim);
+            const at = clock.now();
+            mailLog.returned(claim, settled, at);
+            history.record(givenUpEvent(claim, settled, at));
+            for (const made of notices) {
+              mailLog.bounceCreated(made, claim);
+              history.record(noticeEvent(made, claim, at));
+            }
           },
         }),
     });

@@ -11,6 +11,7 @@ import { registerQueue } from './cli/queue.ts';
 import { runServe } from './cli/serve.ts';
 import { registerStatus } from './cli/status.ts';
 import { type ExitCode, processTerminal } from './cli/terminal.ts';
+import { registerTrace } from './cli/trace.ts';
 
 const USAGE = 2;
 
@@ -63,6 +64,7 @@ registerStatus(program, context);
 registerQueue(program, context);
 registerExplain(program, context);
 registerProbe(program, context);
+registerTrace(program, context);
 
 function logFormat(text: string): 'json' | 'pretty' {
   if (text !== 'json' && text !== 'pretty') throw new InvalidArgumentError('It is json or pretty.');

@@ -7,6 +7,7 @@ import type { Config } from './domain/config.ts';
 import type { ListenProblem } from './inbound/context.ts';
 import type { ListenerCertificates } from './platform/certificates.ts';
 import type { MaterialsByConnector } from './platform/tls-materials.ts';
+import type { HistoryBatch } from './reporting/history.ts';
 
 /** One configuration with the files it names, loaded: taken whole or not at all. Holds private keys: never log it. */
 export type PostedSnapshot = {
@@ -33,6 +34,8 @@ export type RelayWorkerData = {
 export type RelayCommand =
   /** Serve by this from now on; sessions and attempts under way finish by the one they began with. */
   | { readonly kind: 'snapshot'; readonly snapshot: PostedSnapshot }
+  /** The last `history` has arrived. */
+  | { readonly kind: 'history-taken' }
   /** Take nothing new, finish what is under way within the time, then end. */
   | { readonly kind: 'drain'; readonly within: Milliseconds };
 
@@ -40,4 +43,6 @@ export type RelayCommand =
 export type RelayWord =
   | { readonly kind: 'ready'; readonly ports: readonly number[] }
   | { readonly kind: 'cannot-listen'; readonly problem: ListenProblem }
+  /** What happened, for `trace`; answered by `history-taken`. */
+  | { readonly kind: 'history'; readonly batch: HistoryBatch }
   | { readonly kind: 'drained' };

@@ -26,6 +26,8 @@ import { openSnapshots } from './relay-snapshot.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { openCounters } from './reporting/counters.ts';
 import { createDeliveryLog } from './reporting/delivery-log.ts';
+import { acceptedEvent, attemptEvent, noticeEvent } from './reporting/history-event-format.ts';
+import { createHistoryOutbox } from './reporting/history-outbox.ts';
 import { makeNotices } from './reporting/notices.ts';
 import { findConnector } from './routing/connector-policy.ts';
 import { gatherFacts, type HostQuestion } from './security/gather-facts.ts';
@@ -64,6 +66,11 @@ const snapshots = await openSnapshots(data.snapshot, {
   onNews: tellPolicy,
 });
 const config = (): Config => snapshots.current().config;
+const history = createHistoryOutbox({
+  clock,
+  privacy: () => config().log.addresses,
+  post: (batch) => say({ kind: 'history', batch }),
+});
 const transport = createTransport(clock);
 const pool = new Pool(clock);
 const memory = await openHostMemory(spool);
@@ -111,7 +118,11 @@ const schedulerContext: SchedulerContext = {
     counters.add('noticesCreated', notices.length);
     if (settled.some(({ becomes }) => becomes === 'delivered')) counters.set('lastDeliveryAt', clock.now());
     mailLog.settled({ claim, report, settled });
-    for (const made of notices) mailLog.bounceCreated(made, claim);
+    history.record(attemptEvent({ claim, report, settled }));
+    for (const made of notices) {
+      mailLog.bounceCreated(made, claim);
+      history.record(noticeEvent(made, claim, clock.now()));
+    }
   },
   fault,
 };
@@ -127,14 +138,17 @@ const scheduler = new Scheduler(schedulerContext);
 const inboundLog: InboundLog = {
   sessionRejected: (fields) => {
     counters.add('sessionsRejected');
+    history.refused('session');
     mailLog.sessionRejected(fields);
   },
   messageAccepted: (fields) => {
     counters.add('messagesAccepted');
     mailLog.messageAccepted(fields);
+    history.record(acceptedEvent(fields, clock.now()));
   },
   messageRejected: (fields) => {
     counters.add('messagesRejected');
+    history.refused('message');
     mailLog.messageRejected(fields);
   },
 };
@@ -187,6 +201,7 @@ async function drain(within: number): Promise<void> {
   pool.close();
   endAttempts();
   await spool.close();
+  history.flush();
   log.flush();
   say({ kind: 'drained' });
   parentPort?.close();
@@ -199,8 +214,17 @@ async function take(snapshot: PostedSnapshot): Promise<void> {
   await listeners.serve(snapshot.config.listeners);
 }
 
-parentPort?.on(
-  'message',
-  (command: RelayCommand) => void (command.kind === 'drain' ? drain(command.within) : take(command.snapshot)),
-);
+parentPort?.on('message', (command: RelayCommand) => {
+  switch (command.kind) {
+    case 'drain':
+      void drain(command.within);
+      break;
+    case 'snapshot':
+      void take(command.snapshot);
+      break;
+    case 'history-taken':
+      history.taken();
+      break;
+  }
+});
 if (listeners.complete()) reportReady();

@@ -7,6 +7,8 @@ import { escapeText } from '../domain/escape.ts';
 import type { Body, QueueFilter } from '../domain/queue.ts';
 import { parseQueueId } from '../domain/queue-id.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { HistoryReader, HistoryRecorder } from '../reporting/history.ts';
+import { traceOf } from '../reporting/trace-policy.ts';
 import type { SpoolAdmin, SpoolProblem } from '../spool/spool.ts';
 import {
   messageDocument,
@@ -19,6 +21,7 @@ import {
 import type { Admission } from './guard-policy.ts';
 import { type FlowFacts, isStuck } from './health-policy.ts';
 import { type ActionRequest, parseActionRequest, parseListRequest } from './request-format.ts';
+import { parseTraceRequest, traceDocument } from './trace-format.ts';
 
 /** What the relay tells of itself. */
 export type AdminSource = {
@@ -34,6 +37,7 @@ export type ApiContext = {
   readonly queue: SpoolAdmin;
   /** Gives up matching recipients and tells their senders; returns how many. */
   bounceMatching(filter: QueueFilter): Promise<Result<number, SpoolProblem>>;
+  readonly history: HistoryReader & Pick<HistoryRecorder, 'record'>;
   readonly clock: Clock;
   stuckAfter(): Milliseconds;
   readonly log: Logger;
@@ -111,8 +115,19 @@ async function act(context: ApiContext, request: ApiRequest): Promise<ApiReply> 
   const done = await carryOut(context, asked.value);
   if (!done.ok) return problem(503, `The queue could not be changed: ${done.error.kind}.`);
   const selection = { ids: filter.queueIds?.slice(0, 20), domain: filter.domain, connector: filter.connector };
+  const { queueIds = null, domain = null, connector = null } = filter;
+  const at = context.clock.now();
+  context.history.record({ kind: 'operator', at, action, ids: queueIds, domain, connector, recipients: done.value });
   context.log.warn('queue.action', { action, ...selection, recipients: done.value, ip: request.remoteAddress });
   return document({ action, recipients: done.value });
+}
+
+async function trace({ history }: ApiContext, { url }: ApiRequest): Promise<ApiReply> {
+  const asked = parseTraceRequest(url.searchParams);
+  if (!asked.ok) return problem(400, asked.error);
+  const answer = await history.find(asked.value);
+  if (answer === null) return problem(503, 'The history cannot be read now; the log of the relay says why.');
+  return document(traceDocument(traceOf(answer, asked.value)));
 }
 
 const ROUTES: readonly RouteEntry[] = [
@@ -126,6 +141,7 @@ const ROUTES: readonly RouteEntry[] = [
     probe: false,
     handle: async ({ queue }) => document(statsDocument(await queue.stats())),
   },
+  { method: 'GET', path: /^\/api\/v1\/trace$/, probe: false, handle: trace },
   { method: 'POST', path: /^\/api\/v1\/queue\/actions$/, probe: false, handle: act },
   { method: 'GET', path: /^\/api\/v1\/queue\/([\w-]{1,64})$/, probe: false, handle: show },
   { method: 'GET', path: /^\/api\/v1\/queue\/([\w-]{1,64})\/body$/, probe: false, handle: body },

@@ -61,7 +61,8 @@ export function requirementText(requirement: PeerRequirement): string {
   }
 }
 
-const sourceText = (source: PolicySource): string => {
+/** Who asked for something, in a phrase. */
+export const sourceText = (source: PolicySource): string => {
   switch (source.kind) {
     case 'connector':
       return `connector ${source.name}`;

@@ -71,6 +71,21 @@ export function facts(entries: readonly (readonly [name: string, value: string])
     .join('');
 }
 
+/** A text in lines of at most `width` columns, broken at spaces; `null`: one line. A longer word stays whole. */
+export function wrap(text: string, width: number | null): readonly string[] {
+  if (width === null || displayWidth(text) <= width) return [text];
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    const longer = line === '' ? word : `${line} ${word}`;
+    if (line !== '' && displayWidth(longer) > Math.max(LEAST_LAST, width)) {
+      lines.push(line);
+      line = word;
+    } else line = longer;
+  }
+  return [...lines, line];
+}
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
 /** `512 B`, `1.2 KiB`, `50 MiB`. */

@@ -27,6 +27,13 @@ export function queueIdFrom(now: Instant, chance: Uint8Array, at = 0): QueueId {
   return text as QueueId;
 }
 
+/** The moment an id was made. */
+export function queueIdTime(id: QueueId): Instant {
+  let time = 0;
+  for (let place = 0; place < 10; place += 1) time = time * 32 + ALPHABET.indexOf(id.charAt(place));
+  return time as Instant;
+}
+
 /** The id a user wrote, in either case, or null where it cannot be one. */
 export function parseQueueId(text: string): QueueId | null {
   const upper = text.toUpperCase();

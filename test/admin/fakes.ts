@@ -133,6 +133,7 @@ export async function startFixture({ token, context, api }: Change = {}): Promis
       queue.asked.push({ action: 'bounce', filter });
       return ok(1);
     },
+    history: { record: () => undefined, find: async () => null },
     clock: testClock(NOW),
     stuckAfter: () => 7_200_000,
     log,
