@@ -56,6 +56,7 @@ function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy 
     case 'connect':
       return temporary(where, '4.4.1', { text: `${host} ${CONNECT_TEXT[failure.problem]}` });
     case 'reply':
+      if (failure.command === 'auth') return judgeRefusedCredentials(failure.reply, where);
       return temporary(where, temporaryCode(failure.reply, '4.3.2'), {
         text: `${host} does not take mail now: ${replyText(failure.reply)}`,
         reply: failure.reply,
@@ -63,7 +64,7 @@ function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy 
     case 'broken':
       return temporary(where, '4.4.2', { text: `${host} ${BROKEN_TEXT[failure.problem]} ${COMMAND_TEXT[failure.command]}` });
     case 'tls':
-      return temporary(where, demander(policy) === 'dane' ? '4.7.321' : '4.4.317', {
+      return temporary(where, demander(policy) === 'dane' ? '4.7.321' : codeFor(policy, '4.4.317'), {
         text: `${host} ${tlsFailureText(failure.failure)}${demandText(policy, 'TLS')}`,
       });
     case 'peer':
@@ -72,6 +73,13 @@ function judgeOpenFailure(failure: OpenFailure, where: Where, policy: TlsPolicy 
       return temporary(where, '4.3.0', { text: `this relay could not open a connection to ${host}: ${failure.detail}` });
   }
 }
+
+/** RFC 4954, section 6: 535 5.7.8. Temporary, for a password can be mended; the user's name is not told. */
+const judgeRefusedCredentials = (reply: SmtpReply, where: Where): DeliveryFailure =>
+  temporary(where, temporaryCode(reply, '4.7.8'), {
+    text: `${hostText(where)} does not accept the user name and password this relay shows: ${replyText(reply)}`,
+    reply,
+  });
 
 /** A host that gave no session: it failed, or policy forbade to try (then `policy` is null). */
 export type ClosedDoor = {
@@ -110,9 +118,16 @@ function judgeClosedDoor({ where, failure, policy }: ClosedDoor): DeliveryFailur
 
 /** Whose demand a peer fell short of: the one that asked for identity; of several the strictest kind. */
 function demander(policy: TlsPolicy | null): PolicySource['kind'] {
-  const kinds = (policy?.because ?? []).map(({ kind }) => kind);
+  const kinds = (policy?.because ?? []).filter(isDemand).map(({ kind }) => kind);
   return (['dane', 'mta-sts', 'connector', 'message'] as const).find((kind) => kinds.includes(kind)) ?? 'default';
 }
+
+/** A message can waive, too, and whoever waives demands nothing. */
+const isDemand = (source: PolicySource): boolean => source.kind !== 'message' || source.demand === 'requiretls';
+
+/** The code where the connection or the certificate falls short of what only the message demands, or of `otherwise`. */
+const codeFor = (policy: TlsPolicy | null, otherwise: EnhancedStatusCode): EnhancedStatusCode =>
+  demander(policy) === 'message' ? '4.7.30' : otherwise;
 
 /** Codes of interface.md, section 4. Certificates can be mended, so they are worth waiting for; a host without REQUIRETLS is not. */
 function judgeIdentity(failure: IdentityFailure, where: Where, policy: TlsPolicy | null): DeliveryFailure {
@@ -129,7 +144,7 @@ function judgeIdentity(failure: IdentityFailure, where: Where, policy: TlsPolicy
     case 'untrusted':
     case 'name-mismatch':
     case 'pin-mismatch':
-      return temporary(where, demander(policy) === 'mta-sts' ? '4.7.5' : '4.7.320', { text });
+      return temporary(where, demander(policy) === 'mta-sts' ? '4.7.5' : codeFor(policy, '4.7.320'), { text });
   }
 }
 
@@ -186,7 +201,10 @@ export function tlsFailureText(failure: TlsFailure): string {
 /** Who demands TLS, or what was missing from it, where someone does. */
 function demandText(policy: TlsPolicy | null, what: 'TLS' | 'it'): string {
   if (policy?.plaintext !== 'never') return '';
-  const demands = policy.because.map((source) => demandOf(source, what)).filter((text) => text !== null);
+  const demands = policy.because
+    .filter(isDemand)
+    .map((source) => demandOf(source, what))
+    .filter((text) => text !== null);
   return demands.length === 0 ? '' : `, and ${demands.join(' and ')}`;
 }
 

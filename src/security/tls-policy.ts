@@ -64,8 +64,9 @@ const DEFAULT_CONNECTOR = 'default';
 export function decideTlsPolicy(facts: SecurityFacts): TlsDecision {
   if (!facts.connector.testMode) return combine(facts);
   const { name, tls } = facts.connector;
-  // DANE, MTA-STS and the message's demand are not the connector's to test: they hold in test mode, too.
-  const relaxed = { name, tls: { ...tls, mode: 'opportunistic' }, testMode: false } as const;
+  // DANE, MTA-STS and the message's demand are not the connector's to test: they hold in test mode, too. Plaintext blocks nothing.
+  const mode = tls.mode === 'plaintext' ? 'plaintext' : 'opportunistic';
+  const relaxed = { name, tls: { ...tls, mode }, testMode: false } as const;
   const decision = combine({ ...facts, connector: relaxed });
   return decision.kind === 'use' ? { ...decision, shadow: combine(facts) } : decision;
 }
@@ -82,6 +83,7 @@ function combine(facts: SecurityFacts): TlsDecision {
   for (const demand of demands) if (demand.kind === 'impossible') return { kind: 'skip-host', problem: demand.problem };
   const adding = demands.filter((demand) => demand.kind === 'adds');
   const sources = adding.map(({ source }) => source);
+  const because: TlsPolicy['because'] = isNonEmpty(sources) ? sources : [connectorSource(connector.name)];
   const plaintext = strictest(connector.tls.mode, adding);
   return {
     kind: 'use',
@@ -90,10 +92,16 @@ function combine(facts: SecurityFacts): TlsDecision {
       plaintext,
       ladder: plaintext === 'always' ? [] : ladderOf(facts),
       peer: adding.flatMap(({ peer }) => peer),
-      because: isNonEmpty(sources) ? sources : [connectorSource(connector.name)],
+      because: waivesAnything(facts) ? [...because, { kind: 'message', demand: 'tls-required-no' }] : because,
     },
   };
 }
+
+/** True where DANE or MTA-STS would have had a say, and the message waived it. */
+const waivesAnything = ({ message, connector: { tls }, dane, mtaSts }: SecurityFacts): boolean => {
+  if (message !== 'tls-required-no' || tls.mode === 'plaintext' || tls.mode === 'dane') return false;
+  return dane.kind !== 'not-applicable' || (mtaSts.kind === 'policy' && mtaSts.mode === 'enforce');
+};
 
 /** `never` beats what allows; a connector in mode plaintext is the one way to switch TLS off. */
 function strictest(mode: OutboundConnector['tls']['mode'], demands: readonly { readonly plaintext: Plaintext }[]): Plaintext {
@@ -150,9 +158,12 @@ function verifyDemand(
   };
 }
 
-/** RFC 7672, section 2.2. A mode of plaintext is above it: an exception must be written as one, with an end. */
-function daneDemand({ dane, message, connector }: SecurityFacts): Demand {
-  if (message === 'tls-required-no' || connector.tls.mode === 'plaintext') return NONE;
+/**
+ * RFC 7672, section 2.2. A mode of plaintext is above it: an exception must be written as one, with an end. What a message waives
+ * (RFC 8689, section 5) is never what the connector itself demands.
+ */
+function daneDemand({ dane, message, connector: { tls } }: SecurityFacts): Demand {
+  if (tls.mode === 'plaintext' || (message === 'tls-required-no' && tls.mode !== 'dane')) return NONE;
   switch (dane.kind) {
     case 'not-applicable':
       return NONE;
@@ -195,17 +206,18 @@ function credentialsDemand({ credentials, implicitTls, connector }: SecurityFact
 }
 
 /** RFC 8689, section 4.2.1: a secure way to the MX, an authenticated host, and a next hop that offers REQUIRETLS. */
-function messageDemand({ message, connector, host, dane, mtaSts }: SecurityFacts): Demand {
+function messageDemand(facts: SecurityFacts): Demand {
+  const { message, connector, host, dane, mtaSts } = facts;
   if (message !== 'requiretls') return NONE;
-  const impossible = (text: string): Demand => ({
-    kind: 'impossible',
-    problem: { enhanced: '5.7.30', text: `REQUIRETLS: ${text}` },
-  });
-  if (connector.tls.mode === 'plaintext') return impossible(`connector ${connector.name} delivers in plaintext`);
-  const enforced = mtaSts.kind === 'policy' && mtaSts.mode === 'enforce';
-  if (!host.nameIsSecure && !enforced) return impossible('the way to the host is secured by neither DNSSEC nor MTA-STS');
-  const authenticated = dane.kind === 'usable' || enforced || connector.tls.mode === 'verify';
-  if (!authenticated && host.name === null) return impossible('the host is named by its address only');
+  if (connector.tls.mode === 'plaintext') return noRequireTls('5.7.30', `connector ${connector.name} delivers in plaintext`);
+  const enforced = isEnforcedAt(facts);
+  if (!host.nameIsSecure && !enforced) {
+    // What could not be learned now may be there at the next try.
+    const code = mayHavePolicy(mtaSts) ? '4.7.30' : '5.7.30';
+    return noRequireTls(code, 'the way to the host is secured by neither DNSSEC nor MTA-STS');
+  }
+  const authenticated = dane.kind === 'usable' || enforced || checksName(connector.tls);
+  if (!authenticated && host.name === null) return noRequireTls('5.7.30', 'the host is named by its address only');
   const name: readonly PeerRequirement[] =
     authenticated || host.name === null ? [] : [{ kind: 'name', names: [{ kind: 'exact', domain: host.name }] }];
   return {
@@ -215,3 +227,19 @@ function messageDemand({ message, connector, host, dane, mtaSts }: SecurityFacts
     source: { kind: 'message', demand: 'requiretls' },
   };
 }
+
+const noRequireTls = (enhanced: EnhancedStatusCode, text: string): Demand => ({
+  kind: 'impossible',
+  problem: { enhanced, text: `REQUIRETLS: ${text}` },
+});
+
+const isEnforcedAt = ({ mtaSts, host }: SecurityFacts): boolean =>
+  mtaSts.kind === 'policy' && mtaSts.mode === 'enforce' && host.name !== null && permitsHost(mtaSts, host.name);
+
+/** No policy is known, for it could not be looked up or fetched; a broken record is as good as none (RFC 8461, section 3.1). */
+const mayHavePolicy = (mtaSts: MtaStsStatus): boolean =>
+  mtaSts.kind === 'not-applicable' && mtaSts.problem !== null && mtaSts.problem.kind !== 'record';
+
+/** The connector's own demand has chain and name checked; pins alone have neither. */
+const checksName = ({ mode, names, pins }: OutboundConnector['tls']): boolean =>
+  mode === 'verify' && (names.length > 0 || pins.length === 0);
