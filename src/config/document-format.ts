@@ -15,7 +15,7 @@ import {
   parseDocument,
   type Scalar,
 } from 'yaml';
-import { formatPath, type Path, quoted } from './path-format.ts';
+import { formatPath, type Path } from './path-format.ts';
 import { hasPlaceholder, type Lookups, substitute } from './substitution-format.ts';
 import { type Draft, errorAt, errorAtKey, type Place, type Tree } from './tree.ts';
 
@@ -95,15 +95,19 @@ function lineAround(source: string, offset: number): string {
 const TOO_DEEP = 'the document is nested too deeply';
 const QUOTE_STAR = 'a text that starts with * must be in quotes, like "*" or "*.example.org"';
 
+/** The library quotes what it stumbled over behind a colon or a backslash; that may be a password, and the place says it, too. */
+const withoutSource = (message: string): string => (message.split('\n')[0] ?? '').replace(/(?<! ): .*$| ?\\.*$/, '');
+
 /** The library's words, or better ones where the cause is known to be a text that lacks its quotes. */
 function explainSyntax(code: string, message: string, line: string): string {
   if (code === 'BAD_ALIAS') return QUOTE_STAR;
   if (code === 'MULTIPLE_DOCS') return 'the file holds more than one document; remove the --- line';
+  if (code === 'TAG_RESOLVE_FAILED') return 'tags have no meaning here; a text that starts with ! must be in quotes';
   if (code === 'TAB_AS_INDENT') return 'a tab cannot indent; use spaces';
   if (/[[{].*[^"'\w]\$\{/.test(line)) return `a \${…} inside { } or [ ] must be in quotes, like "\${NAME}"`;
   if (/[\s:,-]\[[0-9a-f:.]*:[0-9a-f:.]*\]/i.test(line)) return 'an IPv6 address in brackets must be in quotes, like "[::]:25"';
   if (message.startsWith('Maximum call stack')) return TOO_DEEP;
-  return `not valid YAML: ${message.split('\n')[0]}`;
+  return `not valid YAML: ${withoutSource(message)}`;
 }
 
 /** One pass over the nodes; collects places and problems. Lives for one document. */
@@ -144,7 +148,7 @@ class Walk {
     if (this.aliases > MOST_ALIASES) return this.tooMuch(path, `the document uses more than ${MOST_ALIASES} YAML aliases`);
     const target = alias.resolve(this.document);
     if (target !== undefined) return this.node(target, path, key);
-    this.drafts.push(errorAt(path, `${quoted(`*${alias.source}`)} is a YAML alias of nothing; ${QUOTE_STAR}`));
+    this.drafts.push(errorAt(path, `is a YAML alias of nothing; ${QUOTE_STAR}`));
     return UNKNOWN;
   }
 

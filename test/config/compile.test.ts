@@ -330,6 +330,43 @@ function survives(text: string): void {
   }
 }
 
+/** A secret written in the clear, where the document says that it is one. Not in golden/: a mutation could make a key of it. */
+const secrets: readonly (readonly [what: string, text: string])[] = [
+  ['a password of a user', `users: [{ name: a, password: ${SECRET}, senders: ["*@a.example"] }]`],
+  [
+    'a hash that is none',
+    `users: [{ name: a, password: "$scrypt$ln=15,r=8,p=1$${SECRET}$${SECRET}", senders: ["*@a.example"] }]`,
+  ],
+  ['a token with a line end', `admin: { token: "${SECRET}\\n" }`],
+  [
+    'a password with a tab',
+    `outbound: [{ name: a, route: { kind: smarthost, hosts: [b.example], auth: { user: a, password: "${SECRET}\\t" } } }]`,
+  ],
+  [
+    'a password that is too long',
+    `outbound: [{ name: a, route: { kind: smarthost, hosts: [b.example], auth: { user: a, password: "${SECRET.repeat(999)}" } } }]`,
+  ],
+  ['a colon forgotten', `admin:\n  token ${SECRET}: "${SECRET}" "${SECRET}"`.replace(` ${SECRET}:`, ':')],
+  ['a quote too many', `admin: { token: "x" ${SECRET} }`],
+  ['a bracket too many', `admin: { token: a } ${SECRET} }`],
+  ['no quotes around an exclamation mark', `admin: { token: !${SECRET} }`],
+  ['no quotes around a verbatim tag', `admin: { token: !<${SECRET}> }`],
+  ['no quotes around a star', `admin: { token: *${SECRET} }`],
+  ['no quotes around a bar', `admin:\n  token: |${SECRET}\n`],
+  ['no quotes around a percent sign', `admin: { token: %${SECRET} }`],
+  ['a backslash in quotes', `admin: { token: "\\U${SECRET}x" }`],
+];
+for (const [what, text] of secrets) {
+  test(`a secret in the clear is not shown: ${what}`, () => {
+    const result = compile({ text: `${MINIMAL}${text}\n`, file: 'x' }, SURROUNDINGS);
+    assert.ok(!result.ok);
+    assert.deepEqual(
+      result.error.map(formatIssue).filter((line) => line.includes(SECRET)),
+      [],
+    );
+  });
+}
+
 test('no text makes the compiler throw', () => {
   const yamlish = fc.string({ unit: fc.constantFrom(...'abc:-[]{}*&!|>"\'#%@`,? \n\t$~0.\\') });
   fc.assert(fc.property(fc.oneof(fc.string(), fc.string({ unit: 'binary' }), yamlish), survives), { numRuns: 1000 });
