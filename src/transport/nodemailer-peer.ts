@@ -4,26 +4,13 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Domain } from '../domain/address.ts';
-import type { UntrustedReason } from '../domain/peer.ts';
 import type { TlsFacts } from '../domain/tls.ts';
 import { dnsNames, satisfies } from '../security/certificate-names-format.ts';
 import type { PresentedPeer } from '../security/peer-policy.ts';
+import { untrustedReason } from '../security/untrusted-table.ts';
 
 /** A longer chain proves nothing. */
 const MAX_CHAIN = 10;
-
-/** OpenSSL's verdicts in our words; what is not listed is 'other' and just as untrusted. */
-const REASONS: Readonly<Record<string, UntrustedReason>> = {
-  DEPTH_ZERO_SELF_SIGNED_CERT: 'self-signed',
-  SELF_SIGNED_CERT_IN_CHAIN: 'unknown-issuer',
-  UNABLE_TO_GET_ISSUER_CERT: 'unknown-issuer',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'unknown-issuer',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'unknown-issuer',
-  CERT_HAS_EXPIRED: 'expired',
-  CERT_NOT_YET_VALID: 'not-yet-valid',
-  CERT_REVOKED: 'revoked',
-  INVALID_PURPOSE: 'wrong-purpose',
-};
 
 /** The chain and its verdict. A resumed session proves nothing: it shows no chain. */
 export function presentedPeer(socket: TLSSocket, offersRequireTls: boolean): PresentedPeer {
@@ -35,7 +22,7 @@ export function presentedPeer(socket: TLSSocket, offersRequireTls: boolean): Pre
   }
   const problem: unknown = socket.authorizationError;
   const trusted = socket.authorized && chain.length > 0;
-  const reason = chain.length === 0 ? 'no-certificate' : (REASONS[String(problem)] ?? 'other');
+  const reason = chain.length === 0 ? 'no-certificate' : untrustedReason(String(problem));
   return { chain, verdict: trusted ? { kind: 'trusted' } : { kind: 'untrusted', reason }, offersRequireTls };
 }
 
