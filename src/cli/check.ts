@@ -7,6 +7,7 @@ import { endpointText } from '../config/address-format.ts';
 import { overdueExceptions } from '../config/exception-policy.ts';
 import { type ConfigIssue, formatIssue } from '../config/issue-format.ts';
 import { type Loaded, loadConfig, readBounded, thisMachine } from '../config/load-config.ts';
+import { listenerFiles, outboundFiles } from '../config/named-files-policy.ts';
 import { nextHopText } from '../config/next-hop-format.ts';
 import { formatSize } from '../config/size-format.ts';
 import { judgeExpectations } from '../delivery/expectation-policy.ts';
@@ -17,6 +18,7 @@ import type { Config } from '../domain/config.ts';
 import { domainPatternText, type OutboundConnector } from '../domain/connector.ts';
 import { dnssecTest } from '../platform/dnssec-test.ts';
 import type { SelfTestLine } from '../platform/self-test-policy.ts';
+import { loadMaterials } from '../platform/tls-materials.ts';
 
 /** Chains are short. */
 const LARGEST_PEM = 1_048_576;
@@ -78,14 +80,23 @@ function print({ file, issues, summary, dnssec }: Finding, { json }: CheckOption
 const dnssecDocument = (line: SelfTestLine | null): object | null =>
   line === null ? null : { verdict: line.verdict, text: line.text };
 
-/** Certificates and keys that are named but cannot be read. */
+/** Files that are named but cannot be read, and those of deliveries that cannot serve. */
 function checkFiles({ config, issueAt }: Loaded): readonly ConfigIssue[] {
-  return config.certificates.flatMap((files, index) =>
-    (['cert', 'key'] as const).flatMap((kind) => {
-      const text = readBounded(files[kind], LARGEST_PEM);
-      return text.ok ? [] : [issueAt(['certificates', index, kind], `cannot read ${files[kind]}: ${text.error}`)];
-    }),
-  );
+  const outbound = outboundFiles(config);
+  const unreadable = new Set<string>();
+  const missing = [...listenerFiles(config), ...outbound].flatMap(({ path, file }) => {
+    const text = readBounded(file, LARGEST_PEM);
+    if (text.ok) return [];
+    unreadable.add(file);
+    return [issueAt(path, `cannot read ${file}: ${text.error}`)];
+  });
+  const materials = loadMaterials(config);
+  const problems = new Map(materials.ok ? [] : materials.error.map(({ file, text }) => [file, text]));
+  const unfit = outbound.flatMap(({ path, file }) => {
+    const text = unreadable.has(file) ? undefined : problems.get(file);
+    return text === undefined ? [] : [issueAt(path, `${file} ${text}`)];
+  });
+  return [...missing, ...unfit];
 }
 
 function summarize({ file, config }: Loaded, dnssec: SelfTestLine | null): string {

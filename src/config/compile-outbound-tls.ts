@@ -1,7 +1,8 @@
 /**
  * Checks on how safely mail goes: demands that contradict each other, keys that mean nothing in a mode. Pure.
  */
-import { type Draft, errorAt, errorAtKey, field, type Item, type Tree } from './tree.ts';
+import { parseNextHop } from './next-hop-format.ts';
+import { type Draft, errorAt, errorAtKey, field, type Item, type Tree, texts } from './tree.ts';
 
 /** Keys of a connector's `tls` that only one mode reads. */
 const ONLY_VERIFY = ['names', 'pins'];
@@ -10,8 +11,10 @@ const NEEDS_TLS = ['ladder', 'names', 'pins', 'ca', 'clientCertificate', 'dane',
 
 /** A smarthost that is named by its address only has no name a certificate could be checked for. */
 function checkVerify({ path, value }: Item): readonly Draft[] {
-  const hosts = field(value, 'route', 'hosts');
-  const nameless = Array.isArray(hosts) && hosts.some((host) => typeof host === 'string' && host.startsWith('['));
+  const nameless = texts(value, 'route', 'hosts').some((text) => {
+    const hop = parseNextHop(text);
+    return hop.ok && hop.value.kind === 'address';
+  });
   const demands = ONLY_VERIFY.some((key) => field(value, 'tls', key) !== undefined);
   return nameless && !demands
     ? [errorAt([...path, 'tls', 'mode'], 'verify needs names or pins here, since a host of the route is an address')]
@@ -54,6 +57,9 @@ export function checkConnectorTls(item: Item, tree: Tree): readonly Draft[] {
       ? checkVerify(item)
       : present(ONLY_VERIFY).map((key) => errorAtKey([...path, 'tls', key], 'is read in mode: verify only'))),
     ...(off ? [errorAt([...path, 'tls', 'mode'], 'dane demands what dane: off switches off')] : []),
+    ...(mode === 'dane' && field(tree.root, 'resolver', 'dnssec') === 'off'
+      ? [errorAt([...path, 'tls', 'mode'], 'dane needs DNSSEC, which resolver.dnssec: off switches off')]
+      : []),
     ...checkException(item),
   ];
 }

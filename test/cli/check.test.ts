@@ -50,6 +50,27 @@ test('certificates that are not there are 1, at their place', async () => {
   assert.equal(output, `${file}:4:39: certificates[0].key: cannot read ${join(root, 'gone.key')}: no such file\n`);
 });
 
+test('files of deliveries that are not there, or cannot serve, are 1, at their place', async () => {
+  writeFileSync(join(root, 'empty.pem'), '');
+  const { code, output } = await run(
+    `${GOOD}tls: { trust: [system, gone.pem], clientCertificate: { cert: empty.pem, key: empty.pem } }
+outbound: [{ name: out, match: { recipientDomains: [b.example] }, tls: { ca: empty.pem, clientCertificate: { cert: c.pem, key: c.key } } }]\n`,
+  );
+  assert.equal(code, 1);
+  const lines = output
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.replaceAll(`${root}/`, '').replace(/^\S+?:(?=\d)/, ''));
+  assert.deepEqual(lines.map((line) => line.replace(/^\d+:\d+: /, '')).sort(), [
+    'outbound[0].tls.ca: empty.pem holds no certificate in PEM',
+    'outbound[0].tls.clientCertificate.cert: cannot read c.pem: no such file',
+    'outbound[0].tls.clientCertificate.key: cannot read c.key: no such file',
+    'tls.clientCertificate.cert: empty.pem holds no certificate in PEM',
+    'tls.clientCertificate.key: empty.pem holds no certificate in PEM',
+    'tls.trust: cannot read gone.pem: no such file',
+  ]);
+});
+
 test('a policy test that does not hold is 2, at its place', async () => {
   const outbound = 'outbound: [{ name: out, match: { recipientDomains: [b.example] }, tls: { mode: encrypt } }]\n';
   const good = await run(`${GOOD}${outbound}expect: [{ recipient: a@b.example, connector: out, plaintext: never }]\n`);
