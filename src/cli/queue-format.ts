@@ -59,6 +59,7 @@ export function pageText({ entries, total }: PageDocument, { now, columns }: Vie
 
 function originText({ origin }: MessageDocument): string {
   if (origin.kind === 'notice') return 'made here (a notice)';
+  if (origin.kind === 'report') return 'made here (a TLS report)';
   const tls = origin.tls === null ? 'in plaintext' : `over ${origin.tls.version}`;
   return `${origin.helo} [${origin.ip}] ${tls}, listener ${origin.listener}`;
 }

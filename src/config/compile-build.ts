@@ -3,7 +3,7 @@
  */
 import { isAbsolute, join } from 'node:path';
 import { type Domain, parseDomain } from '../domain/address.ts';
-import type { Config, Expectation } from '../domain/config.ts';
+import type { Config, Expectation, TlsRptConfig } from '../domain/config.ts';
 import type {
   CertificateFiles,
   InboundConnector,
@@ -79,7 +79,7 @@ export function buildConfig(document: ConfigDocument, { root, machine }: BuildCo
     resolver,
     delivery,
     bounces: { from: bounces.from ?? `MAILER-DAEMON@${hostname}`, return: bounces.return },
-    reports: { tlsRpt: buildTlsRpt(document, hostname) },
+    reports: { tlsRpt: buildTlsRpt(document, hostname, absolute) },
     admin: { ...admin.address, token: admin.token ?? null, stuckAfter: admin.stuckAfter },
     log,
     workers: document.workers === 'auto' ? Math.min(Math.max(machine.cores, 1), MOST_WORKERS) : document.workers,
@@ -131,9 +131,14 @@ function buildExpectation({ recipient, from, connector, tls, plaintext }: Config
 }
 
 /** Reports are sent under this relay's name unless another is given. */
-function buildTlsRpt({ reports: { tlsRpt } }: ConfigDocument, hostname: Domain): Config['reports']['tlsRpt'] {
+function buildTlsRpt({ reports: { tlsRpt } }: ConfigDocument, hostname: Domain, absolute: Absolute): TlsRptConfig | null {
   if (!tlsRpt.enabled) return null;
-  return { from: tlsRpt.from ?? `tls-reports@${hostname}`, organization: tlsRpt.organization ?? hostname };
+  const { dkim } = tlsRpt;
+  return {
+    from: tlsRpt.from ?? { localPart: 'tls-reports', domain: hostname },
+    organization: tlsRpt.organization ?? hostname,
+    dkim: dkim === undefined ? null : { ...dkim, key: absolute(dkim.key) },
+  };
 }
 
 const filesOf = (files: CertificateFiles | undefined, absolute: Absolute): CertificateFiles | null =>

@@ -16,9 +16,10 @@ export const needsRestart = (old: Config, next: Config): readonly string[] =>
   AT_START.filter(([, of]) => JSON.stringify(of(old)) !== JSON.stringify(of(next))).map(([path]) => path);
 
 /** Every file a configuration names: renewed, they are read again. */
-export const namedFiles = ({ certificates, selfSigned, tls, outbound }: Config): readonly string[] => [
+export const namedFiles = ({ certificates, selfSigned, tls, outbound, reports }: Config): readonly string[] => [
   ...(certificates.length === 0 ? [selfSigned] : certificates).flatMap(({ cert, key }) => [cert, key]),
   ...tls.trust.files,
+  ...(reports.tlsRpt?.dkim === null || reports.tlsRpt?.dkim === undefined ? [] : [reports.tlsRpt.dkim.key]),
   ...[tls.clientCertificate, ...outbound.map((connector) => connector.tls.clientCertificate)].flatMap((files) =>
     files === null ? [] : [files.cert, files.key],
   ),

@@ -4,8 +4,11 @@
 import { z } from 'zod';
 import { timeoutsSchema } from './schema-outbound.ts';
 import {
+  address,
+  domain,
   duration,
   endpoint,
+  filePath,
   integer,
   line,
   mailbox,
@@ -13,6 +16,7 @@ import {
   OPTIONAL_PATIENCE,
   PATIENCE,
   secret,
+  selector,
   size,
   some,
   store,
@@ -74,8 +78,16 @@ export const reportsSchema = z.strictObject({
   tlsRpt: z
     .strictObject({
       enabled: z.boolean().default(false).describe('true: TLS reports (RFC 8460) are sent'),
-      from: mailbox().optional().describe('their sender; by default tls-reports at hostname'),
+      from: address().optional().describe('their sender; by default tls-reports at hostname'),
       organization: line(255).optional().describe('who reports; by default hostname'),
+      dkim: z
+        .strictObject({
+          domain: domain().describe('d= of the signature: the domain of from, or one above it'),
+          selector: selector().describe('s= of the signature; its key is published at SELECTOR._domainkey.DOMAIN'),
+          key: filePath().describe('file with the RSA private key in PEM'),
+        })
+        .optional()
+        .describe('signs reports; without it most receivers ignore them (RFC 8460, section 3)'),
     })
     .prefault({})
     .describe('TLS reports (RFC 8460)'),

@@ -114,6 +114,15 @@ export const address = () =>
     return parsedAddress.ok ? parsedAddress : refuse('is no mail address; write it like user@example.org');
   });
 
+/** A DKIM selector (RFC 6376, section 3.1); unlike a host name it may be all digits. */
+export const selector = () =>
+  parsed(
+    (text): Result<string, Refusal> =>
+      /^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?){0,3}$/i.test(text)
+        ? ok(text.toLowerCase())
+        : refuse('is no selector; write it like tlsrpt-2026'),
+  );
+
 /** An IP address, canonical. */
 export const ipAddress = () =>
   parsed((text) => {

@@ -16,6 +16,7 @@ import type { TransactionResult } from '../transport/session.ts';
 import { type Approach, approachOf, decideHost, demandOf, type TlsMaterials, takePooled } from './approach.ts';
 import { judgeCarrying } from './carry-policy.ts';
 import { judgeBroken, judgeClosedDoors, judgeReply, type Where } from './failure-policy.ts';
+import type { VisitOfDelivery } from './session-result-policy.ts';
 import { wouldBlock } from './test-mode-policy.ts';
 import { type Door, HostWalk, type WalkContext } from './walk-hosts.ts';
 
@@ -30,6 +31,8 @@ export type AttemptContext = WalkContext & {
   gather(question: HostQuestion): HostSecurity | Promise<HostSecurity>;
   /** The loaded files of a connector's TLS. */
   materials(connector: OutboundConnector): TlsMaterials;
+  /** Told of new connections, for TLS reports; not of those that carry a report (RFC 8460, section 3). */
+  onSession?(visit: VisitOfDelivery): void;
 };
 
 /** The connector chosen for a claim, and the configuration the attempt began with. */
@@ -106,7 +109,7 @@ class Attempt {
       if (!stale && this.#pending.length === 0) return true;
       if (!stale) break;
     }
-    const walk = new HostWalk(hosts, approach, this.#context);
+    const walk = new HostWalk(hosts, approach, this.#observed());
     let sessions = 0;
     while (this.#pending.length > 0 && sessions < MAX_SESSIONS) {
       const door = await walk.next();
@@ -116,6 +119,13 @@ class Attempt {
     }
     this.#closeAccount(walk);
     return this.#door !== null || walk.closed.some(({ failure }) => failure.kind === 'skipped' || failure.kind === 'peer');
+  }
+
+  #observed(): WalkContext {
+    const context = this.#context;
+    if (context.onSession === undefined || this.#claim.envelope.origin.kind === 'report') return context;
+    const about = { connector: this.#connector, recipientDomain: this.#claim.domain };
+    return { ...context, onVisit: (visit) => context.onSession?.({ ...visit, ...about }) };
   }
 
   async #keptDoor(hosts: readonly HostCandidate[], approach: Approach): Promise<Door | null> {

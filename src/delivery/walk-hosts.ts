@@ -14,6 +14,7 @@ import type { OpenFailure, Session, Transport } from '../transport/session.ts';
 import { type Approach, connectPlan, keyFor, type Target, targetOf } from './approach.ts';
 import type { ClosedDoor, Where } from './failure-policy.ts';
 import { AVOID_ADDRESS_FOR, speaksOfAddress } from './pace-policy.ts';
+import type { Visit } from './session-result-policy.ts';
 import { wouldBlock } from './test-mode-policy.ts';
 
 /** Addresses tried in one attempt (security-notes: an MX set of hundreds costs no more than one of five). */
@@ -35,6 +36,8 @@ export type WalkContext = {
   readonly avoided: AvoidedAddresses;
   readonly clock: Clock;
   onFallback(fallback: Fallback): void;
+  /** Told of every connection on which TLS was wanted, and of hosts passed over; never of kept connections. For TLS reports. */
+  onVisit?(visit: Visit): void;
 };
 
 /** A session ready for a message, the way to it, and the decision it satisfies. */
@@ -122,6 +125,7 @@ export class HostWalk {
     if (opened) return;
     for (const { target, decision, fallbacks } of exhausted) {
       if (!mayFallToPlaintext(decision.policy, { exhausted: exhausted.length, localFault })) continue;
+      if (fallbacks.length === 0) this.#visited(target, { kind: 'known-to-fail' });
       const session = await this.#open(target, decision, 'plaintext');
       if (session.ok) yield this.#door(target, session.value, { decision, fallbacks });
       else this.#shut(target, session.error, decision.policy);
@@ -132,6 +136,7 @@ export class HostWalk {
     const decision = await this.#approach.decide(target.host);
     if (decision.kind === 'use') return this.#descend(target, decision);
     this.closed.push({ where: target.where, failure: { kind: 'skipped', problem: decision.problem }, policy: null });
+    if (target.address === target.host.addresses[0]) this.#visited(target, { kind: 'skipped' });
     return { kind: 'shut', local: false };
   }
 
@@ -183,12 +188,22 @@ export class HostWalk {
   /** Opens, has the peer judged, and shows credentials to no one who was not. */
   async #open(target: Target, { policy }: Decision, rung: Rung): Promise<Result<Session, OpenFailure>> {
     const opened = await this.#context.transport.open(connectPlan(this.#approach, target, { policy, rung }));
+    if (rung !== 'plaintext') {
+      const met = opened.ok
+        ? ({ kind: 'session', facts: opened.value.facts } as const)
+        : ({ kind: 'failure', failure: opened.error } as const);
+      this.#visited(target, met);
+    }
     if (!opened.ok) return opened;
     const session = opened.value;
     const failure = this.#judge(session, policy) ?? (await this.#authenticate(session));
     if (failure === null) return opened;
     void session.quit();
     return err(failure);
+  }
+
+  #visited({ host, address }: Target, met: Visit['met']): void {
+    this.#context.onVisit?.({ host, address, met });
   }
 
   #judge({ facts }: Session, policy: TlsPolicy): OpenFailure | null {

@@ -60,6 +60,16 @@ export type DeliveryTimeouts = {
   readonly data: Milliseconds;
 };
 
+/** Reports about TLS to the domains mail goes to (RFC 8460). */
+export type TlsRptConfig = {
+  /** The sender: From, reverse-path and contact of reports. */
+  readonly from: Mailbox;
+  /** Who reports. */
+  readonly organization: string;
+  /** Signs reports; `key` is a file with an RSA key in PEM. Null: they go unsigned, and most receivers ignore such. */
+  readonly dkim: { readonly domain: Domain; readonly selector: string; readonly key: string } | null;
+};
+
 /** The whole configuration. Paths are absolute. */
 export type Config = {
   readonly hostname: Domain;
@@ -108,8 +118,8 @@ export type Config = {
     readonly return: 'headers' | 'full';
   };
   readonly reports: {
-    /** TLS reports (RFC 8460): their From and who reports; null: none are sent. */
-    readonly tlsRpt: { readonly from: string; readonly organization: string } | null;
+    /** TLS reports (RFC 8460); null: none are sent. */
+    readonly tlsRpt: TlsRptConfig | null;
   };
   readonly admin: {
     readonly host: string;

@@ -35,7 +35,9 @@ export type Origin =
       readonly user: string | null;
     }
   /** Made here: a bounce or another notice. */
-  | { readonly kind: 'notice' };
+  | { readonly kind: 'notice' }
+  /** Made here: a TLS report (RFC 8460). Given up after a day, told to no one, and never reported on. */
+  | { readonly kind: 'report' };
 
 /** The message's own facts, apart from recipients and body. */
 export type Envelope = {

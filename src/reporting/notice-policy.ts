@@ -44,7 +44,7 @@ export type NoticeFacts = {
 
 /** True where this sender may be told about that event of this recipient. */
 export function mayNotify(event: NotifyOn, envelope: Envelope, recipient: Recipient): boolean {
-  if (envelope.reversePath === null || envelope.origin.kind === 'notice') return false;
+  if (envelope.reversePath === null || envelope.origin.kind !== 'smtp') return false;
   return recipient.notify === null ? event !== 'success' : recipient.notify.includes(event);
 }
 
@@ -86,7 +86,7 @@ const isSilent = ({ claim, settled }: NoticeFacts): boolean =>
  */
 export function planNotices(facts: NoticeFacts): readonly Notice[] {
   const { envelope, recipients } = facts.claim;
-  if (envelope.reversePath === null || envelope.origin.kind === 'notice' || isSilent(facts)) return [];
+  if (envelope.reversePath === null || envelope.origin.kind !== 'smtp' || isSilent(facts)) return [];
   const sorted: Sorted = { failed: [], delayed: [], relayed: [] };
   const byNumber = new Map(recipients.map((claimed) => [claimed.number, claimed]));
   for (const settlement of facts.settled) {

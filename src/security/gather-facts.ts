@@ -27,15 +27,24 @@ const NO_DANE: DaneStatus = { kind: 'not-applicable', because: 'off' };
 const NO_MTA_STS: MtaStsStatus = { kind: 'not-applicable', problem: null };
 const NOTHING: HostSecurity = { dane: NO_DANE, mtaSts: NO_MTA_STS };
 
+/** Whose MTA-STS policy and TLSRPT record count: with a smarthost the smarthost's (RFC 8461, section 3.4); null where it has no name. */
+export const policyDomainOf = (question: {
+  readonly connector: Pick<OutboundConnector, 'route'>;
+  readonly host: Pick<DaneHost, 'nextHopNames' | 'name'>;
+  readonly recipientDomain: Domain;
+}): Domain | null =>
+  question.connector.route.kind === 'smarthost'
+    ? (question.host.nextHopNames[0] ?? question.host.name)
+    : question.recipientDomain;
+
 /** The facts about a host. Never rejects: what could not be learned is a case of the statuses. */
 export function gatherFacts(
   { connector, host, recipientDomain }: HostQuestion,
   sources: FactSources,
 ): HostSecurity | Promise<HostSecurity> {
-  const { tls, route } = connector;
+  const { tls } = connector;
   if (tls.mode === 'plaintext') return NOTHING;
-  // RFC 8461, section 3.4: with a smarthost the policy is the smarthost's, not the recipient's.
-  const policyDomain = route.kind === 'smarthost' ? (host.nextHopNames[0] ?? host.name) : recipientDomain;
+  const policyDomain = policyDomainOf({ connector, host, recipientDomain });
   const dane = tls.dane === 'off' || sources.dane === null || host.name === null ? NO_DANE : sources.dane(host);
   const mtaSts =
     tls.mtaSts === 'off' || sources.mtaSts === null || policyDomain === null ? NO_MTA_STS : sources.mtaSts(policyDomain);
