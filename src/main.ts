@@ -4,6 +4,7 @@
  */
 import { Command, InvalidArgumentError } from 'commander';
 import packageFile from '../package.json' with { type: 'json' };
+import { registerCert } from './cli/cert.ts';
 import { check } from './cli/check.ts';
 import { registerExplain } from './cli/explain.ts';
 import { registerProbe } from './cli/probe.ts';
@@ -65,6 +66,7 @@ registerQueue(program, context);
 registerExplain(program, context);
 registerProbe(program, context);
 registerTrace(program, context);
+registerCert(program, context);
 
 function logFormat(text: string): 'json' | 'pretty' {
   if (text !== 'json' && text !== 'pretty') throw new InvalidArgumentError('It is json or pretty.');
