@@ -10,6 +10,7 @@ import type { ConnectorMaterials } from './platform/tls-materials.ts';
 import type { PostedSnapshot } from './relay-protocol.ts';
 import { createHostResolver, type HostResolver } from './routing/resolve-hosts.ts';
 import type { PolicyStore, StsNews } from './security/mta-sts-cache.ts';
+import { anchorTexts } from './transport/nodemailer-tls-contexts.ts';
 
 /** What all snapshots of a thread share. */
 export type SnapshotContext = {
@@ -25,6 +26,8 @@ export type Snapshot = {
   readonly config: Config;
   readonly facts: OpenFactSources;
   readonly hosts: HostResolver;
+  /** `tls.trust` in PEM: what client certificates must chain to. Read at the first call. */
+  clientAnchors(): readonly string[];
   materials(connector: OutboundConnector): ConnectorMaterials;
 };
 
@@ -75,6 +78,7 @@ export async function openSnapshots(first: PostedSnapshot, context: SnapshotCont
     const snapshot: Snapshot = {
       config,
       facts,
+      clientAnchors: once(() => anchorTexts(trustOf(config, materials))),
       hosts: createHostResolver({ config: () => config, resolver: facts.resolver, random, clock, ownAddresses }),
       materials: ({ name }) => materials[name] ?? NO_MATERIALS,
     };
@@ -93,6 +97,15 @@ export async function openSnapshots(first: PostedSnapshot, context: SnapshotCont
     close: () => {
       for (const facts of open) facts.close();
     },
+  };
+}
+
+/** The value, made at the first call. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
   };
 }
 

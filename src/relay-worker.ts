@@ -19,6 +19,7 @@ import { startListener } from './inbound/smtp-server-listener.ts';
 import { openLineWriter } from './platform/line-writer.ts';
 import { openListenerTls } from './platform/listener-tls.ts';
 import { openLog } from './platform/log.ts';
+import { openPasswordCheck } from './platform/passwords.ts';
 import { openQueueIds } from './platform/queue-ids.ts';
 import { reportReady, threadData } from './platform/threads.ts';
 import type { PostedSnapshot, RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
@@ -151,12 +152,22 @@ const inboundLog: InboundLog = {
     history.refused('message');
     mailLog.messageRejected(fields);
   },
+  policyWouldBlock: (fields) => {
+    counters.add('wouldBlockInbound');
+    mailLog.policyWouldBlock(fields);
+  },
+  loginFailed: (fields) => {
+    counters.add('loginsFailed');
+    mailLog.loginFailed(fields);
+  },
 };
 const listenerTls = openListenerTls(data.snapshot.certificates);
 const inbound: InboundContext = {
   config,
   spool,
   tls: listenerTls,
+  clientAnchors: () => snapshots.current().clientAnchors(),
+  checkPassword: openPasswordCheck(),
   clock,
   newQueueId,
   peers: createPeerLimits({ ...data.peerTable, thread }, clock),

@@ -7,6 +7,7 @@ import type { QueueId } from '../domain/envelope.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
 import type { Claim } from '../domain/queue.ts';
 import type { TlsFacts } from '../domain/tls.ts';
+import type { ScryptHash } from '../domain/user.ts';
 import type { Spool } from '../spool/spool.ts';
 import type { PeerLimits } from './peer-limits.ts';
 
@@ -47,6 +48,19 @@ export type MessageAccepted = PeerFields & {
   readonly sizeBytes: number;
   /** Names of the inbound connectors that matched. */
   readonly connectors: readonly string[];
+  /** Who logged in. */
+  readonly user: string | null;
+};
+
+/** A connector in test mode would have refused what was taken. */
+export type PolicyWouldBlock = PeerFields & { readonly connector: string; readonly from: string; readonly reply: SmtpReply };
+
+/** Someone could not log in. */
+export type LoginFailed = PeerFields & {
+  readonly mechanism: string;
+  /** Null where there is no such user: what was typed may be a password. */
+  readonly user: string | null;
+  readonly reply: SmtpReply;
 };
 
 /** A sender, a recipient or a message was refused. */
@@ -63,6 +77,8 @@ export type InboundLog = {
   sessionRejected(fields: SessionRejected): void;
   messageAccepted(fields: MessageAccepted): void;
   messageRejected(fields: MessageRejected): void;
+  policyWouldBlock(fields: PolicyWouldBlock): void;
+  loginFailed(fields: LoginFailed): void;
 };
 
 /** Patience with one client. Times in milliseconds. */
@@ -83,6 +99,10 @@ export type SessionPatience = {
   readonly errors: number;
   /** Commands that bring no mail (NOOP, RSET, VRFY, EHLO, …), likewise. */
   readonly junkCommands: number;
+  /** Failed logins in one session; then it ends. */
+  readonly failedLogins: number;
+  /** How long the reply to a failed login is held back, times the failures so far. */
+  readonly loginDelay: Milliseconds;
   /** How often deadlines are looked at. */
   readonly sweepEvery: Milliseconds;
 };
@@ -97,6 +117,8 @@ export const USUAL_PATIENCE: SessionPatience = {
   minimumRate: 500,
   errors: 20,
   junkCommands: 100,
+  failedLogins: 3,
+  loginDelay: 1000,
   sweepEvery: 1000,
 };
 
@@ -106,6 +128,10 @@ export type InboundContext = {
   config(): Config;
   readonly spool: Spool;
   readonly tls: ListenerTls;
+  /** What client certificates must chain to, in PEM. The same array as long as nothing changed. */
+  clientAnchors(): readonly string[];
+  /** Whether a password has this hash; null: too many are being checked. Takes the same time whatever the answer. */
+  checkPassword(password: string, hash: ScryptHash): Promise<boolean | null>;
   readonly clock: Clock;
   newQueueId(): QueueId;
   /** Shared by all listeners of a thread. */

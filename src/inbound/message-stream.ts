@@ -19,7 +19,10 @@ const SPACE = 32;
 const TAB = 9;
 const DOT = 46;
 const COLON = 58;
-const RECEIVED = [...'received'].map((letter) => letter.charCodeAt(0));
+const lettersOf = (text: string): readonly number[] => [...text].map((letter) => letter.charCodeAt(0));
+const RECEIVED = lettersOf('received');
+const TLS_REQUIRED = lettersOf('tls-required');
+const NO = lettersOf('no');
 
 // Where the next byte stands: first of a line, behind a line's first dot, behind that dot's CR, within a line, behind a CR.
 const LINE_START = 0;
@@ -33,6 +36,8 @@ const NAME = 0;
 const BLANKS = 1;
 const VALUE = 2;
 const BODY = 3;
+// In the value of a TLS-Required field (RFC 8689, section 5).
+const DEMAND = 4;
 
 /** Reads one message, chunk by chunk. Any way of cutting the same bytes gives the same verdict and the same content. */
 export class MessageScanner {
@@ -51,11 +56,17 @@ export class MessageScanner {
   /** `Received` fields seen in the header. */
   receivedFields = 0;
 
+  #tlsRequiredNo = false;
+
   readonly #headerLimit: number;
   #state = LINE_START;
   #header = NAME;
   /** Letters of `received` matched so far, -1 where the name is another. */
   #matched = 0;
+  /** The same for `tls-required`, and then for `no` as its value. */
+  #matchedTls = 0;
+  #matchedNo = 0;
+  #inTlsRequired = false;
   #headerBytes = 0;
   #firstLine = true;
   #stuffed = 0;
@@ -73,6 +84,11 @@ export class MessageScanner {
   /** Octets as recipients count them: without the stuffed dots (RFC 1870, section 5). */
   get sizeBytes(): number {
     return this.wireBytes - this.#stuffed;
+  }
+
+  /** The header says `TLS-Required: No`, as far as it was read. */
+  get tlsRequiredNo(): boolean {
+    return this.#tlsRequiredNo || (this.#inTlsRequired && this.#matchedNo === NO.length);
   }
 
   /** What is wrong with the message as read so far. */
@@ -208,34 +224,56 @@ export class MessageScanner {
     const fold = byte === SPACE || byte === TAB;
     if (fold && this.#firstLine) this.#leadingFold = true;
     this.#firstLine = false;
+    if (fold) {
+      this.#header = this.#inTlsRequired ? DEMAND : VALUE;
+      return;
+    }
+    this.#tlsRequiredNo = this.tlsRequiredNo;
+    this.#inTlsRequired = false;
     this.#matched = 0;
-    this.#header = byte === CR ? BODY : fold ? VALUE : NAME;
+    this.#matchedTls = 0;
+    this.#header = byte === CR ? BODY : NAME;
   }
 
   /** A byte within a header line. A line that is no field ends the header, as an empty one does. */
   #headerByte(byte: number): void {
     if (byte === CR) {
       this.#state = AFTER_CR;
-      if (this.#header !== VALUE) this.#header = BODY;
+      if (this.#header !== VALUE && this.#header !== DEMAND) this.#header = BODY;
     } else if (byte === LF) {
       this.#bareLineBreak = true;
     } else if (byte === 0) {
       this.#nulInHeader = true;
+    } else if (this.#header === DEMAND) {
+      this.#demandByte(byte);
     } else if (this.#header !== VALUE) {
       this.#nameByte(byte);
     }
   }
 
+  /** `no` in any case, white space around it. */
+  #demandByte(byte: number): void {
+    if (byte === SPACE || byte === TAB) {
+      if (this.#matchedNo > 0 && this.#matchedNo < NO.length) this.#matchedNo = -1;
+      return;
+    }
+    this.#matchedNo = this.#matchedNo >= 0 && NO[this.#matchedNo] === (byte | 0x20) ? this.#matchedNo + 1 : -1;
+  }
+
   #nameByte(byte: number): void {
     if (byte === COLON) {
       if (this.#matched === RECEIVED.length) this.receivedFields += 1;
-      this.#header = VALUE;
+      this.#inTlsRequired = this.#matchedTls === TLS_REQUIRED.length;
+      this.#matchedNo = 0;
+      this.#header = this.#inTlsRequired ? DEMAND : VALUE;
     } else if (byte === SPACE || byte === TAB) {
       this.#header = BLANKS;
     } else if (this.#header === BLANKS || byte < SPACE || byte > 126) {
       this.#header = BODY;
     } else {
-      this.#matched = this.#matched >= 0 && RECEIVED[this.#matched] === (byte | 0x20) ? this.#matched + 1 : -1;
+      const letter = byte | 0x20;
+      this.#matched = this.#matched >= 0 && RECEIVED[this.#matched] === letter ? this.#matched + 1 : -1;
+      this.#matchedTls = this.#matchedTls >= 0 && TLS_REQUIRED[this.#matchedTls] === letter ? this.#matchedTls + 1 : -1;
     }
   }
 }

@@ -9,7 +9,7 @@ import { REPLIES } from './reply-table.ts';
 
 /** How a session stands. */
 export type SessionPace = {
-  readonly phase: 'command' | 'handshake' | 'message' | 'storing';
+  readonly phase: 'command' | 'handshake' | 'message' | 'busy';
   /** Since the connection. */
   readonly session: Milliseconds;
   /** Since the phase began. */
@@ -32,7 +32,7 @@ const end = (reply: SmtpReply): Patience => ({ kind: 'end', reply });
 /** Whether the client has used up its time. What waits for us costs the client nothing. */
 export function judgePatience(patience: SessionPatience, pace: SessionPace): Patience {
   switch (pace.phase) {
-    case 'storing':
+    case 'busy':
       return PATIENT;
     case 'handshake':
       return pace.elapsed > patience.handshake ? { kind: 'cut' } : PATIENT;

@@ -1,5 +1,5 @@
 /**
- * Counts connections and messages by address, for all threads together: every thread writes its own row of shared memory and
+ * Counts connections, messages and failed logins by address, for all threads together: every thread writes its own row of shared memory and
  * adds up everyone's. Addresses are hashed into slots; IPv6 counts by /64. A row dies with its thread: whoever restarts it zeroes it.
  */
 import { isIPv6 } from 'node:net';
@@ -9,9 +9,13 @@ import type { LimitsConfig } from '../domain/config.ts';
 const SLOTS = 16_384;
 const TOTAL = 0;
 const MINUTE = 1;
-const CONNECTIONS = 2;
+const TEN_MINUTES = 2;
+const CONNECTIONS = 3;
 const MESSAGES = CONNECTIONS + SLOTS;
-const ROW = MESSAGES + SLOTS;
+const LOGINS = MESSAGES + SLOTS;
+const ROW = LOGINS + SLOTS;
+/** Failed logins of one address in ten minutes; then none is tried until these are over. */
+const FAILED_LOGINS = 20;
 
 /** Octets of shared memory for so many threads. */
 export const peerTableBytes = (threads: number): number => threads * ROW * Int32Array.BYTES_PER_ELEMENT;
@@ -32,6 +36,10 @@ export type PeerLimits = {
   admit(address: string, limits: LimitsConfig): Admission;
   /** Counts one message; false where the address has had its share of this minute. */
   mayStartMessage(address: string, limits: LimitsConfig): boolean;
+  /** False where too many logins from the address failed in these ten minutes. */
+  mayLogIn(address: string): boolean;
+  /** Counts a failed login. */
+  loginFailed(address: string): void;
 };
 
 /** The limits as one thread sees them. Zeroes the thread's own row. */
@@ -64,7 +72,7 @@ export function createPeerLimits(table: PeerTable, clock: Clock): PeerLimits {
     if (limit === null) return true;
     const minute = Math.floor(clock.now() / 60_000) | 0;
     if (Atomics.load(all, own + MINUTE) !== minute) {
-      all.fill(0, own + MESSAGES, own + ROW);
+      all.fill(0, own + MESSAGES, own + LOGINS);
       Atomics.store(all, own + MINUTE, minute);
     }
     const place = MESSAGES + slot(address);
@@ -73,7 +81,20 @@ export function createPeerLimits(table: PeerTable, clock: Clock): PeerLimits {
     Atomics.add(all, own + place, 1);
     return true;
   };
-  return { admit, mayStartMessage };
+  const tenMinutes = (): number => Math.floor(clock.now() / 600_000) | 0;
+  const mayLogIn = (address: string): boolean => {
+    const place = LOGINS + slot(address);
+    const current = rows.filter((row) => Atomics.load(all, row + TEN_MINUTES) === tenMinutes());
+    return current.reduce((total, row) => total + Atomics.load(all, row + place), 0) < FAILED_LOGINS;
+  };
+  const loginFailed = (address: string): void => {
+    if (Atomics.load(all, own + TEN_MINUTES) !== tenMinutes()) {
+      all.fill(0, own + LOGINS, own + ROW);
+      Atomics.store(all, own + TEN_MINUTES, tenMinutes());
+    }
+    Atomics.add(all, own + LOGINS + slot(address), 1);
+  };
+  return { admit, mayStartMessage, mayLogIn, loginFailed };
 }
 
 /** FNV-1a over the text, from a seed. */

@@ -155,8 +155,9 @@ export class Reception {
       sizeBytes: this.#scanner.sizeBytes,
       eightBit: this.#scanner.eightBit,
       smtpUtf8: transaction.smtpUtf8,
-      requireTls: false,
-      tlsRequiredNo: false,
+      requireTls: transaction.requireTls,
+      // RFC 8689, section 5: the parameter outweighs the field.
+      tlsRequiredNo: this.#scanner.tlsRequiredNo && !transaction.requireTls,
       dsn: { return: transaction.return, envelopeId: transaction.envelopeId },
     };
     return { envelope, recipients, body };
@@ -171,6 +172,7 @@ export class Reception {
       to: transaction.recipients.map((recipient) => mailboxText(recipient.mailbox)),
       sizeBytes: this.#scanner.sizeBytes,
       connectors: origin.inboundConnectors,
+      user: origin.user,
     });
   }
 
@@ -181,6 +183,7 @@ export class Reception {
       helo: origin.helo,
       extended,
       tls: origin.tls,
+      authenticated: origin.user !== null,
       smtpUtf8: transaction.smtpUtf8,
       hostname: config.hostname,
       queueId: this.#queueId,

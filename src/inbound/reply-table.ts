@@ -31,6 +31,19 @@ export const REPLIES = {
   bareLineFeed: reply(500, '5.5.2', 'Lines must end with <CR><LF>'),
   lineTooLong: reply(500, '5.5.2', 'Line too long'),
 
+  authSyntax: reply(501, '5.5.4', 'Syntax: AUTH mechanism'),
+  authEncoding: reply(501, '5.5.2', 'Cannot decode the response'),
+  authCancelled: reply(501, '5.7.0', 'Authentication cancelled'),
+  authDone: reply(503, '5.5.1', 'Already authenticated'),
+  authInMail: reply(503, '5.5.1', 'Not during a mail transaction'),
+  authNeedsTls: reply(538, '5.7.11', 'Encryption is required: issue a STARTTLS command first'),
+  unknownMechanism: reply(504, '5.5.4', 'Unknown authentication mechanism'),
+  badCredentials: reply(535, '5.7.8', 'Authentication failed'),
+  authenticated: reply(235, '2.7.0', 'Authentication successful'),
+  authBusy: reply(454, '4.7.0', 'Too many logins at once, try again later'),
+
+  requireTlsNeedsTls: reply(530, '5.7.10', 'REQUIRETLS needs TLS: issue a STARTTLS command first'),
+
   mailSyntax: reply(501, '5.5.4', 'Syntax: MAIL FROM:<address>'),
   recipientSyntax: reply(501, '5.5.4', 'Syntax: RCPT TO:<address>'),
   badSender: reply(501, '5.1.7', 'Bad sender address syntax'),
@@ -56,6 +69,7 @@ export const REPLIES = {
   talksTooSoon: reply(421, '4.7.0', 'You talk too soon'),
   httpRequest: reply(421, '4.7.0', 'This is not a web server'),
   tooManyErrors: reply(421, '4.7.0', 'Too many errors'),
+  tooManyLogins: reply(421, '4.7.0', 'Too many failed logins, try again later'),
   tooManyCommands: reply(421, '4.7.0', 'Too many commands without mail'),
   tooManyConnections: reply(421, '4.3.2', 'Too many connections, try again later'),
   tooManyFromAddress: reply(421, '4.7.0', 'Too many connections from your address'),

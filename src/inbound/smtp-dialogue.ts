@@ -1,6 +1,6 @@
 /**
  * The server's half of an SMTP session without any socket: command lines in, replies and what to do next out.
- * RFC 5321, 1869, 2034, 3207. Counts what a client gets wrong; knows no time.
+ * RFC 5321, 1869, 2034, 3207, 4954, 8689. Counts what a client gets wrong; knows no time.
  */
 import { isUtf8 } from 'node:buffer';
 import { mailboxText, reversePathText } from '../domain/address.ts';
@@ -8,11 +8,15 @@ import type { Config, ListenerConfig } from '../domain/config.ts';
 import type { Recipient } from '../domain/envelope.ts';
 import type { SmtpReply } from '../domain/outcome.ts';
 import type { TlsFacts } from '../domain/tls.ts';
+import { type ClientCertificate, NO_CERTIFICATE } from '../security/client-certificate-policy.ts';
+import { wouldBlock } from './acceptance-policy.ts';
+import { Authentication, type AuthenticationStep } from './authentication.ts';
 import type { InboundContext, PeerFields } from './context.ts';
-import { connectorsAtPeer, matchConnectors, type PeerConnector } from './inbound-connector-policy.ts';
+import { connectorsAtPeer, matchConnectors, type PeerConnector, verifiedName } from './inbound-connector-policy.ts';
 import type { MessageSource } from './receive.ts';
-import { namedRecipient, recipientRefusal, type SessionTerms, senderRefusal } from './refusals.ts';
+import { namedRecipient, recipientRefusal, type SessionTerms, senderFacts, senderRefusal } from './refusals.ts';
 import { REPLIES, replyLine, replyLines } from './reply-table.ts';
+import { MECHANISMS } from './sasl-format.ts';
 import { parseMail, parseRecipient } from './smtp-parameters-format.ts';
 import { Transaction } from './transaction.ts';
 
@@ -22,10 +26,15 @@ export type Step =
   | { readonly kind: 'close'; readonly text: string; readonly reason: SmtpReply }
   | { readonly kind: 'quit'; readonly text: string }
   | { readonly kind: 'start-tls'; readonly text: string }
+  /** Read nothing until it is known what to do. */
+  | { readonly kind: 'wait'; readonly step: Promise<Step> }
   | { readonly kind: 'read-message'; readonly text: string; readonly source: MessageSource };
 
-/** Who is at the other end, and what we were told to offer. */
-export type DialogueFacts = { readonly ip: string; readonly listener: ListenerConfig; readonly tls: TlsFacts | null };
+/** What a handshake gave. */
+export type Secured = { readonly tls: TlsFacts; readonly certificate: ClientCertificate };
+
+/** Who is at the other end, and what we were told to offer. `secured` null: in the clear as yet. */
+export type DialogueFacts = { readonly ip: string; readonly listener: ListenerConfig; readonly secured: Secured | null };
 
 type Helo = { readonly name: string; readonly extended: boolean };
 
@@ -45,8 +54,10 @@ export class Dialogue {
   readonly #config: Config;
   readonly #listener: ListenerConfig;
   readonly #ip: string;
-  readonly #connectors: readonly PeerConnector[];
-  #tls: TlsFacts | null;
+  #connectors: readonly PeerConnector[] = [];
+  #tls: TlsFacts | null = null;
+  #certificate: ClientCertificate = NO_CERTIFICATE;
+  #authentication: Authentication;
   #helo: Helo | null = null;
   #transaction: Transaction | null = null;
   #errors = 0;
@@ -58,8 +69,21 @@ export class Dialogue {
     this.#config = context.config();
     this.#listener = facts.listener;
     this.#ip = facts.ip;
-    this.#tls = facts.tls;
-    this.#connectors = connectorsAtPeer(this.#config.inbound, facts.ip);
+    this.#authentication = this.#newAuthentication();
+    this.#meet(facts.secured);
+  }
+
+  #newAuthentication(): Authentication {
+    const { checkPassword, peers, log, patience } = this.#context;
+    return new Authentication({ checkPassword, peers, log, patience, users: this.#config.users, peer: () => this.peer });
+  }
+
+  /** What the handshake, or that there was none, says of the peer. */
+  #meet(secured: Secured | null): void {
+    const { inbound } = this.#config;
+    this.#certificate = secured?.certificate ?? NO_CERTIFICATE;
+    this.#tls = secured === null ? null : { ...secured.tls, peer: verifiedName(inbound, this.#certificate) };
+    this.#connectors = connectorsAtPeer(inbound, { address: this.#ip, certificate: this.#certificate });
   }
 
   /** The greeting (RFC 5321, section 4.2). */
@@ -73,15 +97,17 @@ export class Dialogue {
   }
 
   /** A handshake was completed: everything learned before it is forgotten (RFC 3207, section 4.2). */
-  secured(tls: TlsFacts): void {
-    this.#tls = tls;
+  secured(secured: Secured): void {
     this.#helo = null;
     this.#transaction = null;
+    this.#authentication = this.#newAuthentication();
+    this.#meet(secured);
   }
 
   /** A command line without its end. */
   command(line: Buffer): Step {
     let text = line.toString('latin1');
+    if (this.#authentication.isWaiting) return this.#follow(this.#authentication.line(text));
     if (!PRINTABLE.test(text)) {
       text = isUtf8(line) ? line.toString('utf8') : '\x00';
       if (FORBIDDEN.test(text)) return this.#answer(REPLIES.badCharacters);
@@ -130,8 +156,9 @@ export class Dialogue {
         return rest === '' ? { kind: 'quit', text: replyLine(REPLIES.bye) } : this.#answer(REPLIES.noParameters);
       case 'STARTTLS':
         return this.#startTls(rest);
-      case 'EXPN':
       case 'AUTH':
+        return this.#authenticate(rest);
+      case 'EXPN':
       case 'BDAT':
       case 'ETRN':
       case 'TURN':
@@ -156,8 +183,37 @@ export class Dialogue {
       'ENHANCEDSTATUSCODES',
       'DSN',
     ];
-    const offersTls = this.#tls === null && this.#listener.tls === 'starttls';
-    return { kind: 'reply', text: replyLines(250, [this.#config.hostname, ...(offersTls ? ['STARTTLS'] : []), ...keywords]) };
+    if (this.#tls === null && this.#listener.tls === 'starttls') keywords.unshift('STARTTLS');
+    if (this.#tls !== null) keywords.push('REQUIRETLS');
+    if (this.#offersAuth) keywords.push(`AUTH ${MECHANISMS}`);
+    return { kind: 'reply', text: replyLines(250, [this.#config.hostname, ...keywords]) };
+  }
+
+  get #offersAuth(): boolean {
+    return this.#listener.auth !== 'off' && this.#tls !== null;
+  }
+
+  #authenticate(rest: string): Step {
+    if (this.#listener.auth === 'off') return this.#answer(REPLIES.notImplemented);
+    if (this.#helo?.extended !== true) return this.#answer(REPLIES.heloFirst);
+    if (this.#tls === null) return this.#answer(REPLIES.authNeedsTls);
+    if (this.#authentication.user !== null) return this.#answer(REPLIES.authDone);
+    if (this.#transaction !== null) return this.#answer(REPLIES.authInMail);
+    return this.#follow(this.#authentication.begin(rest));
+  }
+
+  #follow(step: AuthenticationStep): Step {
+    switch (step.kind) {
+      case 'reply':
+        return this.#answer(step.reply);
+      case 'challenge':
+        return { kind: 'reply', text: `334 ${step.text}\r\n` };
+      case 'check':
+        return {
+          kind: 'wait',
+          step: step.outcome.then(({ reply, end }) => (end ? this.#end(reply) : this.#answer(reply))),
+        };
+    }
   }
 
   #startTls(rest: string): Step {
@@ -170,17 +226,34 @@ export class Dialogue {
   #mail(rest: string): Step {
     if (this.#helo === null) return this.#answer(REPLIES.heloFirst);
     if (this.#transaction !== null) return this.#answer(REPLIES.nestedMail);
-    const mail = parseMail(rest);
+    const mail = parseMail(rest, this.#offersAuth);
     if (!mail.ok) return this.#answer(mail.error);
     const transaction = new Transaction(mail.value, matchConnectors(this.#connectors, mail.value.reversePath));
     const refusal = senderRefusal(this.#terms(), transaction, mail.value.declaredSize);
     if (refusal !== null) return this.#reject('mail', transaction, refusal);
     this.#transaction = transaction;
+    this.#tellWouldBlock(transaction);
     return this.#answer(REPLIES.senderOk);
   }
 
   #terms(): SessionTerms {
-    return { ip: this.#ip, tls: this.#tls !== null, listener: this.#listener, config: this.#config, context: this.#context };
+    return {
+      ip: this.#ip,
+      tls: this.#tls !== null,
+      certificate: this.#certificate,
+      user: this.#authentication.user,
+      listener: this.#listener,
+      config: this.#config,
+      context: this.#context,
+    };
+  }
+
+  /** What connectors in test mode would have refused is told, and taken. */
+  #tellWouldBlock(transaction: Transaction): void {
+    const { connectors, reversePath } = transaction;
+    if (!connectors.some(({ connector }) => connector.testMode)) return;
+    for (const { connector, reply } of wouldBlock(senderFacts(this.#terms(), transaction)))
+      this.#context.log.policyWouldBlock({ ...this.peer, connector, from: reversePathText(reversePath), reply });
   }
 
   #recipient(rest: string): Step {
@@ -188,7 +261,7 @@ export class Dialogue {
     if (transaction === null) return this.#answer(this.#helo === null ? REPLIES.heloFirst : REPLIES.mailFirst);
     const command = parseRecipient(rest, transaction.smtpUtf8);
     const recipient = command.ok ? namedRecipient(this.#config, command.value) : null;
-    const refusal = command.ok ? recipientRefusal(this.#config, transaction, recipient) : command.error;
+    const refusal = command.ok ? recipientRefusal(this.#terms(), transaction, recipient) : command.error;
     if (refusal !== null) {
       transaction.refusedRecipients += 1;
       if (refusal === REPLIES.tooManyRecipients) return this.#tooMany();
@@ -225,7 +298,7 @@ export class Dialogue {
         listener: this.#listener.name,
         tls: this.#tls,
         inboundConnectors: transaction.connectors.map((matched) => matched.connector.name),
-        user: null,
+        user: this.#authentication.user?.name ?? null,
       },
       extended: helo.extended,
       config: this.#config,

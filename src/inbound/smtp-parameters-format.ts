@@ -1,5 +1,5 @@
 /**
- * Reads the arguments of MAIL and RCPT: path, then ESMTP parameters (RFC 5321 section 4.1.2, RFC 1870, 3461, 6152, 6531).
+ * Reads the arguments of MAIL and RCPT: path, then ESMTP parameters (RFC 5321 section 4.1.2, RFC 1870, 3461, 4954, 6152, 6531, 8689).
  * Unknown parameters are refused; xtext is checked decoded and kept encoded. Takes one line without controls.
  */
 import { type Mailbox, type PathProblem, parseMailbox, type ReversePath } from '../domain/address.ts';
@@ -14,6 +14,8 @@ export type MailCommand = {
   /** SIZE as declared, null where it was not. */
   readonly declaredSize: number | null;
   readonly smtpUtf8: boolean;
+  /** RFC 8689. */
+  readonly requireTls: boolean;
   readonly return: 'full' | 'headers' | null;
   readonly envelopeId: string | null;
 };
@@ -29,23 +31,26 @@ type Parameters = ReadonlyMap<string, string | null>;
 
 const KEYWORD = /^[A-Za-z0-9][A-Za-z0-9-]*$/;
 const NONE: Parameters = new Map();
-const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID']);
+const MAIL_PARAMETERS = new Set(['SIZE', 'BODY', 'SMTPUTF8', 'RET', 'ENVID', 'REQUIRETLS']);
+/** Where AUTH is offered (RFC 4954, section 5). Who is meant is not passed on: the user counts, not what the user says. */
+const MAIL_PARAMETERS_AUTH = new Set([...MAIL_PARAMETERS, 'AUTH']);
 const RECIPIENT_PARAMETERS = new Set(['NOTIFY', 'ORCPT']);
 const ENVELOPE_ID_LIMIT = 100;
 const ORIGINAL_RECIPIENT_LIMIT = 500;
 const PATH_LIMIT = 1024;
 
-/** MAIL's arguments: what follows the verb and a space. */
-export function parseMail(text: string): Result<MailCommand, SmtpReply> {
+/** MAIL's arguments: what follows the verb and a space. `offersAuth`: EHLO said AUTH. */
+export function parseMail(text: string, offersAuth = false): Result<MailCommand, SmtpReply> {
   const parts = splitArguments(text, /^FROM: */i);
   if (parts === null) return err(REPLIES.mailSyntax);
-  const parameters = parseParameters(parts.rest, MAIL_PARAMETERS);
+  const parameters = parseParameters(parts.rest, offersAuth ? MAIL_PARAMETERS_AUTH : MAIL_PARAMETERS);
   if (!parameters.ok) return parameters;
   const smtpUtf8 = parameters.value.has('SMTPUTF8');
   const reversePath = parts.path === '' ? ok(null) : parseMailbox(parts.path, smtpUtf8);
   if (!reversePath.ok) return err(pathReply(reversePath.error, REPLIES.badSender));
   const values = mailValues(parameters.value);
-  return values.ok ? ok({ ...values.value, smtpUtf8, reversePath: reversePath.value }) : values;
+  if (!values.ok) return values;
+  return ok({ ...values.value, smtpUtf8, requireTls: parameters.value.has('REQUIRETLS'), reversePath: reversePath.value });
 }
 
 /** RCPT's arguments. `smtpUtf8`: MAIL had said so. */
@@ -126,6 +131,8 @@ function mailValues(parameters: Parameters): Result<MailValues, SmtpReply> {
     (size === undefined || (size !== null && /^\d{1,20}$/.test(size))) &&
     (body === undefined || (body !== null && /^(7BIT|8BITMIME)$/i.test(body))) &&
     (!parameters.has('SMTPUTF8') || parameters.get('SMTPUTF8') === null) &&
+    (!parameters.has('REQUIRETLS') || parameters.get('REQUIRETLS') === null) &&
+    isAuthValue(parameters.get('AUTH')) &&
     (!parameters.has('RET') || ret === 'FULL' || ret === 'HDRS') &&
     (envelopeId === undefined || (envelopeId !== null && envelopeId.length <= ENVELOPE_ID_LIMIT && isXtext(envelopeId)));
   if (!sound) return err(REPLIES.badParameter);
@@ -141,6 +148,10 @@ function isXtext(text: string): boolean {
   if (!/^(?:[!-*,-<>-~]|\+[0-9A-F]{2})+$/.test(text)) return false;
   return !/\+(?:[01][0-9A-F]|7F)/.test(text);
 }
+
+/** Xtext of a mailbox, or `<>`; undefined where the parameter is not given. */
+const isAuthValue = (text: string | null | undefined): boolean =>
+  text === undefined || (text !== null && text.length <= ORIGINAL_RECIPIENT_LIMIT && (text === '<>' || isXtext(text)));
 
 const NOTIFY: Readonly<Record<string, NotifyOn>> = { SUCCESS: 'success', FAILURE: 'failure', DELAY: 'delay' };
 

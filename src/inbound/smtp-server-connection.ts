@@ -14,24 +14,27 @@ import { Outbox, whenTaken } from './outbox.ts';
 import { judgePatience } from './patience-policy.ts';
 import { type MessageSource, Reception } from './receive.ts';
 import { REPLIES, replyLine } from './reply-table.ts';
-import { Dialogue, type Step } from './smtp-dialogue.ts';
+import { Dialogue, type Secured, type Step } from './smtp-dialogue.ts';
 import { type ParserSink, SmtpServerParser } from './smtp-server-parser.ts';
-import { tlsFacts } from './smtp-server-tls.ts';
+import { type CertificateJudge, tlsFacts } from './smtp-server-tls.ts';
 
 /** What a connection is made with, besides what smtp-server wants. */
 export type ConnectionWiring = SMTPConnectionOptions & {
   readonly context: InboundContext;
   readonly listener: ListenerConfig;
+  readonly judge: CertificateJudge;
+  /** Settles whether the next handshake asks for a client certificate. */
+  readonly prepareHandshake: () => void;
   /** The connection is gone: gives back the peer's admission. Idempotent. */
   readonly release: () => void;
 };
 
-/** Waiting for a command; taking a message; the message is being stored. */
+/** Waiting for a command; taking a message; the message is being stored, or a password checked. */
 type Phase =
   | { readonly kind: 'command'; readonly since: Milliseconds }
   | { readonly kind: 'handshake'; readonly since: Milliseconds }
   | { readonly kind: 'message'; readonly since: Milliseconds; readonly reception: Reception }
-  | { readonly kind: 'storing' };
+  | { readonly kind: 'busy' };
 
 /** A session on a socket. */
 export class SmtpServerConnection extends SMTPConnection implements ParserSink {
@@ -52,8 +55,13 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
     this.#began = wiring.context.clock.monotonic();
     this.#phase = { kind: 'command', since: this.#began };
     const ip = this.remoteAddress.split('%')[0] ?? '';
-    const tls = socket instanceof TLSSocket ? tlsFacts(socket) : null;
-    this.#dialogue = new Dialogue({ ip, listener: wiring.listener, tls }, wiring.context);
+    const secured = socket instanceof TLSSocket ? this.#proven(socket) : null;
+    this.#dialogue = new Dialogue({ ip, listener: wiring.listener, secured }, wiring.context);
+  }
+
+  #proven(socket: TLSSocket): Secured {
+    const { judge, context } = this.#wiring;
+    return { tls: tlsFacts(socket), certificate: judge.judge(socket, context.clock.now()) };
   }
 
   /** Greets at once, but not before what the client may have sent too early has had a chance to be read. */
@@ -123,7 +131,7 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
   }
 
   async #finish(reception: Reception, parser: SmtpServerParser): Promise<void> {
-    this.#phase = { kind: 'storing' };
+    this.#phase = { kind: 'busy' };
     const reply = await reception.finish().catch((error: unknown) => {
       this.#wiring.context.broke(error);
       reception.abort();
@@ -164,7 +172,26 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
         return this.#readMessage(step.text, step.source);
       case 'start-tls':
         return this.#startTls(step.text);
+      case 'wait':
+        void this.#await(step.step);
     }
+  }
+
+  /** The client waits for us: nothing is read meanwhile, and its time does not run. */
+  async #await(pending: Promise<Step>): Promise<void> {
+    const parser = this.#parser;
+    parser?.hold();
+    this.#phase = { kind: 'busy' };
+    const step = await pending.catch((error: unknown) => {
+      this.#wiring.context.broke(error);
+      return null;
+    });
+    this.#phase = { kind: 'command', since: this.#wiring.context.clock.monotonic() };
+    if (this._closed || this._closing) return;
+    if (step === null) this.#end(REPLIES.internalError);
+    else this.#do(step);
+    if (this.#draining) this.#end(REPLIES.shuttingDown);
+    parser?.continue();
   }
 
   #readMessage(text: string, source: MessageSource): void {
@@ -191,12 +218,13 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
   /** Everything the client said in the clear is forgotten; the parser is a new one that never saw any of it. */
   #secured(): void {
     this.#phase = { kind: 'command', since: this.#wiring.context.clock.monotonic() };
-    if (this._socket instanceof TLSSocket) this.#dialogue.secured(tlsFacts(this._socket));
+    if (this._socket instanceof TLSSocket) this.#dialogue.secured(this.#proven(this._socket));
     if (this.#draining) this.#end(REPLIES.shuttingDown);
   }
 
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     const plain = this._socket;
+    this.#wiring.prepareHandshake();
     super.upgrade(callback, secureCallback);
     // smtp-server took all listeners off the plain socket, the one that gives the admission back among them.
     plain.once('close', this.#wiring.release);
@@ -259,7 +287,7 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
         this.destroy();
         break;
       case 'message':
-      case 'storing':
+      case 'busy':
         break;
     }
   }
@@ -298,7 +326,7 @@ export class SmtpServerConnection extends SMTPConnection implements ParserSink {
     const verdict = judgePatience(this.#wiring.context.patience, {
       phase: phase.kind,
       session: now - this.#began,
-      elapsed: phase.kind === 'storing' ? 0 : now - phase.since,
+      elapsed: phase.kind === 'busy' ? 0 : now - phase.since,
       bytes: phase.kind === 'message' ? phase.reception.bytes : 0,
       ourTurn: phase.kind === 'message' && phase.reception.wait !== null,
     });

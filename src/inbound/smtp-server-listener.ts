@@ -9,10 +9,11 @@ import type { SMTPConnectionOptions, TLSError as TlsProblem } from 'smtp-server/
 import { err, ok, type Result } from '../domain/basics.ts';
 import type { ListenerConfig } from '../domain/config.ts';
 import type { InboundContext, Listener, ListenProblem } from './context.ts';
+import { asksForCertificate } from './inbound-connector-policy.ts';
 import type { Admission } from './peer-limits.ts';
 import { REPLIES, replyLine } from './reply-table.ts';
 import { SmtpServerConnection } from './smtp-server-connection.ts';
-import { Contexts } from './smtp-server-tls.ts';
+import { CertificateJudge, Contexts } from './smtp-server-tls.ts';
 
 /** How long a refused client may take to read why, in milliseconds. */
 const REFUSAL_LINGER = 2000;
@@ -50,6 +51,7 @@ function listenProblem(config: ListenerConfig, error: NodeJS.ErrnoException): Li
 class InboundServer extends SMTPServer {
   readonly #config: ListenerConfig;
   readonly #context: InboundContext;
+  readonly #judge: CertificateJudge;
   /** Sessions whose socket is not closed yet; smtp-server's own set forgets them when they begin to end. */
   readonly #live = new Set<SmtpServerConnection>();
   /** How to give back the admission of a socket, be it the accepted one or the TLS socket on top of it. */
@@ -69,12 +71,26 @@ class InboundServer extends SMTPServer {
       authOptional: true,
       disabledCommands: ['AUTH', 'XCLIENT', 'XFORWARD', 'WIZ', 'SHELL', 'KILL'],
       socketTimeout: context.patience.handshake,
+      // A client may have no certificate, or a bad one, and still hand over the mail of others.
+      requestCert: false,
+      rejectUnauthorized: false,
       // A client may close its side behind its last command and still wants the replies.
       allowHalfOpen: true,
     });
     this.#config = config;
     this.#context = context;
-    if (config.tls !== 'off') this.secureContext = new Contexts(context.tls);
+    const client = { asks: () => this.#asks(), anchors: () => context.clientAnchors() };
+    this.#judge = new CertificateJudge(client);
+    if (config.tls !== 'off') this.secureContext = new Contexts(context.tls, client);
+  }
+
+  #asks(): boolean {
+    return asksForCertificate(this.#context.config().inbound);
+  }
+
+  /** Asks for a client certificate in the next handshake where some connector needs one, as things are now. */
+  prepareHandshake(): void {
+    this.options.requestCert = this.#asks();
   }
 
   /** Called by the library's constructor, which would load its public key here. */
@@ -154,6 +170,7 @@ class InboundServer extends SMTPServer {
 
   /** Implicit TLS: the session will run on the TLS socket. */
   override _upgrade(socket: Socket, done: (error: TlsProblem | null, secure?: TLSSocket) => void): void {
+    this.prepareHandshake();
     super._upgrade(socket, (error, secure) => {
       if (secure !== undefined) this.#releases.set(secure, this.#releases.get(socket) ?? ignore);
       done(error, secure);
@@ -175,6 +192,8 @@ class InboundServer extends SMTPServer {
       ...options,
       context: this.#context,
       listener: this.#config,
+      judge: this.#judge,
+      prepareHandshake: () => this.prepareHandshake(),
       release: gone,
     });
     connection.on('error', ignore);

@@ -15,6 +15,8 @@ export type TraceFacts = {
   /** EHLO rather than HELO. */
   readonly extended: boolean;
   readonly tls: TlsFacts | null;
+  /** The client logged in. */
+  readonly authenticated: boolean;
   readonly smtpUtf8: boolean;
   /** Our own name. */
   readonly hostname: string;
@@ -28,13 +30,15 @@ const PLAIN_HELO = /^[A-Za-z0-9._\-:[\]]+$/;
 const NOT_PLAIN = /[^A-Za-z0-9._\-:[\]]/g;
 /** Atoms of a cipher or group name; they come from OpenSSL, not from the client. */
 const NOT_ATOM = /[^A-Za-z0-9._-]/g;
+/** A verified name of the client's certificate: a domain, `*.` in front perhaps. */
+const NOT_NAME = /[^A-Za-z0-9._*-]/g;
 /** Printable ASCII: what a field may hold in a message that is not SMTPUTF8. */
 const NOT_ASCII = /[^\x20-\x7e]/;
 
 /** The RFC 3848 and RFC 6531 keyword. HELO knows no keyword for TLS: the tls clause says it. */
 function withKeyword(facts: TraceFacts): string {
   if (!facts.extended) return 'SMTP';
-  return `${facts.smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.tls === null ? '' : 'S'}`;
+  return `${facts.smtpUtf8 ? 'UTF8SMTP' : 'ESMTP'}${facts.tls === null ? '' : 'S'}${facts.authenticated ? 'A' : ''}`;
 }
 
 /** The address as a literal (RFC 5321, section 4.1.3). */
@@ -52,7 +56,8 @@ function forClause(facts: TraceFacts): string {
 
 function tlsComment(tls: TlsFacts): string {
   const group = tls.group === null ? '' : ` ${atom(tls.group)}`;
-  return `\r\n\t(${atom(tls.version)} ${atom(tls.cipher)}${group})`;
+  const client = tls.peer === null ? '' : `\r\n\t(client certificate verified: ${tls.peer.replace(NOT_NAME, '_')})`;
+  return `\r\n\t(${atom(tls.version)} ${atom(tls.cipher)}${group})${client}`;
 }
 
 function tlsClause(tls: TlsFacts): string {

@@ -11,6 +11,7 @@ import type { MailCommand } from './smtp-parameters-format.ts';
 export class Transaction {
   readonly reversePath: ReversePath;
   readonly smtpUtf8: boolean;
+  readonly requireTls: boolean;
   readonly return: MailCommand['return'];
   readonly envelopeId: string | null;
   readonly connectors: readonly MatchedConnector[];
@@ -22,6 +23,7 @@ export class Transaction {
   constructor(mail: MailCommand, connectors: readonly MatchedConnector[]) {
     this.reversePath = mail.reversePath;
     this.smtpUtf8 = mail.smtpUtf8;
+    this.requireTls = mail.requireTls;
     this.return = mail.return;
     this.envelopeId = mail.envelopeId;
     this.connectors = connectors;

@@ -8,6 +8,9 @@ export const COUNTERS = [
   'sessionsRejected',
   'messagesAccepted',
   'messagesRejected',
+  /** What inbound connectors in test mode would have refused. */
+  'wouldBlockInbound',
+  'loginsFailed',
   'recipientsDelivered',
   'recipientsDeferred',
   'recipientsFailed',

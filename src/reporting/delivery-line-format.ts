@@ -35,6 +35,18 @@ export type MessageAccepted = ClientFields & {
   readonly sizeBytes: number;
   /** Inbound connectors that matched. */
   readonly connectors: readonly string[];
+  /** Who logged in. */
+  readonly user: string | null;
+};
+
+/** An inbound connector in test mode would have refused what was taken. */
+export type PolicyWouldBlock = ClientFields & { readonly connector: string; readonly from: string; readonly reply: SmtpReply };
+
+/** Someone could not log in. `user` null: there is no such user. */
+export type LoginFailed = ClientFields & {
+  readonly mechanism: string;
+  readonly user: string | null;
+  readonly reply: SmtpReply;
 };
 
 /** A sender, a recipient or a message was refused. */
@@ -193,6 +205,7 @@ export const acceptedLine = (fields: MessageAccepted): Line => ({
   from: fields.from,
   ...recipientFields(fields.to),
   connectors: fields.connectors,
+  user: fields.user,
   sizeBytes: fields.sizeBytes,
   ...clientFields(fields),
 });
@@ -203,6 +216,22 @@ export const rejectedLine = (fields: MessageRejected): Line => ({
   ...recipientFields(fields.to),
   connectors: fields.connectors,
   command: fields.command,
+  reply: replyFields(fields.reply),
+  ...clientFields(fields),
+});
+
+/** `policy.would-block`. */
+export const wouldBlockLine = (fields: PolicyWouldBlock): Line => ({
+  connector: fields.connector,
+  from: escapeText(fields.from),
+  reply: replyFields(fields.reply),
+  ...clientFields(fields),
+});
+
+/** `login.failed`. */
+export const loginLine = (fields: LoginFailed): Line => ({
+  user: fields.user,
+  mechanism: escapeText(fields.mechanism.slice(0, 20)),
   reply: replyFields(fields.reply),
   ...clientFields(fields),
 });

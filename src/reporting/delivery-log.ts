@@ -11,9 +11,12 @@ import {
   deliveredLine,
   failureLine,
   fallbackLine,
+  type LoginFailed,
+  loginLine,
   type MessageAccepted,
   type MessageRejected,
   NO_PATH,
+  type PolicyWouldBlock,
   rejectedLine,
   type SessionRejected,
   type Settled,
@@ -21,6 +24,7 @@ import {
   sessionLine,
   shareFacts,
   type TlsFallback,
+  wouldBlockLine,
 } from './delivery-line-format.ts';
 import type { MadeNotice } from './notices.ts';
 
@@ -29,6 +33,8 @@ export type DeliveryLog = {
   sessionRejected(fields: SessionRejected): void;
   messageAccepted(fields: MessageAccepted): void;
   messageRejected(fields: MessageRejected): void;
+  policyWouldBlock(fields: PolicyWouldBlock): void;
+  loginFailed(fields: LoginFailed): void;
   /** `tls.fallback`, when it happens: several messages may wait for the connection, so it names none. */
   tlsFallback(fallback: TlsFallback): void;
   /** One `delivery.*` for each recipient. Call it after the settlement is durable. */
@@ -69,6 +75,8 @@ export function createDeliveryLog(log: Logger): DeliveryLog {
     sessionRejected: (fields) => log.info('session.rejected', sessionLine(fields)),
     messageAccepted: (fields) => log.info('message.accepted', acceptedLine(fields)),
     messageRejected: (fields) => log.info('message.rejected', rejectedLine(fields)),
+    policyWouldBlock: (fields) => log.warn('policy.would-block', wouldBlockLine(fields)),
+    loginFailed: (fields) => log.warn('login.failed', loginLine(fields)),
     tlsFallback: (fallback) => log.warn('tls.fallback', fallbackLine(fallback)),
     settled: ({ claim, report, settled }) => {
       const facts = shareFacts(claim, report.path, report);

@@ -59,6 +59,7 @@ async function server(connections: number, messages: number, tls: boolean): Prom
     hostname: 'relay.test',
     acceptedDomains: [exact('example.org')],
     inbound: [],
+    users: [],
     limits: LIMITS,
   } as unknown as Config;
   const health = { writable: true, low: false, freeBytes: 1e9, problem: null };
@@ -84,7 +85,15 @@ async function server(connections: number, messages: number, tls: boolean): Prom
       mayClaim: () => false,
       leaseFor: 60_000,
       offer: ignore,
-      log: { messageAccepted: ignore, messageRejected: ignore, sessionRejected: ignore },
+      clientAnchors: () => [],
+      checkPassword: async () => false,
+      log: {
+        messageAccepted: ignore,
+        messageRejected: ignore,
+        sessionRejected: ignore,
+        policyWouldBlock: ignore,
+        loginFailed: ignore,
+      },
       broke: (error) => console.error(error),
       patience: USUAL_PATIENCE,
       reusePort: false,

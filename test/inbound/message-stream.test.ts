@@ -13,6 +13,7 @@ type Reading = {
   size: number;
   eightBit: boolean;
   received: number;
+  tlsRequiredNo: boolean;
   defects: object;
 };
 
@@ -28,8 +29,8 @@ function read(pieces: readonly Buffer[], headerLimit = 1000): Reading {
     consumed += scanner.consumed;
   }
   assert.equal(scanner.wireBytes, content.length);
-  const { ended, sizeBytes: size, eightBit, receivedFields: received, defects } = scanner;
-  return { ended, content, consumed, size, eightBit, received, defects };
+  const { ended, sizeBytes: size, eightBit, receivedFields: received, tlsRequiredNo, defects } = scanner;
+  return { ended, content, consumed, size, eightBit, received, tlsRequiredNo, defects };
 }
 
 function cut(bytes: Buffer, places: readonly number[]): Buffer[] {
@@ -48,6 +49,8 @@ const TOKENS = [
   'ab: c',
   'Received:',
   'received : x',
+  'TLS-Required:',
+  'no',
   '\0',
   ' ',
   '\t',
@@ -103,6 +106,18 @@ const rows: readonly (readonly [what: string, text: string, want: Partial<Readin
   ['a folded line further down is fine', 'A: b\r\n folded\r\n\r\n.\r\n', {}],
   ['a header beyond the limit is a defect', `A: ${'x'.repeat(2000)}\r\n\r\n.\r\n`, { defect: 'headerTooLarge' }],
   ['a long body is not a long header', `A: b\r\n\r\n${'x'.repeat(5000)}\r\n.\r\n`, {}],
+  ['TLS-Required: No is seen', 'TLS-Required: No\r\n\r\n.\r\n', { tlsRequiredNo: true }],
+  ['in any case, without blanks', 'A: b\r\ntls-REQUIRED:nO\r\nC: d\r\n\r\n.\r\n', { tlsRequiredNo: true }],
+  ['folded', 'TLS-Required:\r\n\t \r\n  No \r\n\r\n.\r\n', { tlsRequiredNo: true }],
+  ['with a blank before the colon', 'TLS-Required : No\r\n\r\n.\r\n', { tlsRequiredNo: true }],
+  ['as the last line of a message without body', 'TLS-Required: No\r\n.\r\n', { tlsRequiredNo: true }],
+  ['among others', 'TLS-Required: Yes\r\nTLS-Required: No\r\nTLS-Required: Yes\r\n\r\n.\r\n', { tlsRequiredNo: true }],
+  ['another value is none', 'TLS-Required: Nope\r\n\r\n.\r\n', { tlsRequiredNo: false }],
+  ['nor are two words', 'TLS-Required: No No\r\n\r\n.\r\n', { tlsRequiredNo: false }],
+  ['nor is a word torn in two', 'TLS-Required: N\r\n o\r\n\r\n.\r\n', { tlsRequiredNo: false }],
+  ['nor is nothing', 'TLS-Required:\r\n\r\n.\r\n', { tlsRequiredNo: false }],
+  ['another field is none', 'X-TLS-Required: No\r\nTLS-Required-X: No\r\n\r\n.\r\n', { tlsRequiredNo: false }],
+  ['a field in the body is none', 'A: b\r\n\r\nTLS-Required: No\r\n.\r\n', { tlsRequiredNo: false }],
   ['an empty message', '.\r\n', { content: '', size: 0 }],
 ];
 for (const [what, text, { defect, ...want }] of rows) {

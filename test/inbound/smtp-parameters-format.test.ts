@@ -27,7 +27,9 @@ const mailRows: readonly (readonly [text: string, want: string])[] = [
   ['FROM:<\u00e9@b.test> SMTPUTF8', 'ok'],
   ['FROM:<a@b.test> SMTPUTF8=1', '501 5.5.4'],
   ['FROM:<a@b.test> FOO=bar', '555 5.5.4'],
-  ['FROM:<a@b.test> REQUIRETLS', '555 5.5.4'],
+  ['FROM:<a@b.test> REQUIRETLS', 'ok'],
+  ['FROM:<a@b.test> REQUIRETLS=1', '501 5.5.4'],
+  ['FROM:<a@b.test> AUTH=<>', '555 5.5.4'],
   ['FROM:<a@b.test> AUTH=<>', '555 5.5.4'],
   ['FROM:<a@b.test> NOTIFY=NEVER', '555 5.5.4'],
   ['FROM:<a@b.test> SIZE=1 SIZE=2', '501 5.5.4'],
@@ -74,6 +76,7 @@ test('values arrive as said, xtext still encoded', () => {
       reversePath: { localPart: 'A.b', domain: 'b.test' },
       declaredSize: 77,
       smtpUtf8: false,
+      requireTls: false,
       return: 'full',
       envelopeId: 'x+2By',
     },
@@ -81,6 +84,17 @@ test('values arrive as said, xtext still encoded', () => {
   const recipient = parseRecipient('TO:<a@b.test> NOTIFY=DELAY,SUCCESS,DELAY ORCPT=utf-8;\u00e9@c', true);
   assert.deepEqual(recipient.ok && recipient.value.notify, ['delay', 'success']);
   assert.deepEqual(recipient.ok && recipient.value.originalRecipient, 'utf-8;\\x{E9}@c');
+});
+
+test('AUTH of MAIL is taken where AUTH is offered, and means nothing', () => {
+  for (const [value, want] of [
+    ['<>', 'ok'],
+    ['a+2Bb@c.test', 'ok'],
+    ['a+0Ab', '501 5.5.4'],
+    ['', '501 5.5.4'],
+  ])
+    assert.equal(code(parseMail(`FROM:<a@b.test> AUTH=${value}`, true)), want);
+  assert.equal(code(parseMail('FROM:<a@b.test> AUTH', true)), '501 5.5.4');
 });
 
 test('no text makes the parsers throw', () => {

@@ -10,11 +10,14 @@ import type { Config, LimitsConfig, ListenerConfig } from '../../src/domain/conf
 import type { DomainPattern, InboundConnector } from '../../src/domain/connector.ts';
 import type { QueueId } from '../../src/domain/envelope.ts';
 import type { Claim, NewMessage } from '../../src/domain/queue.ts';
+import type { UserConfig } from '../../src/domain/user.ts';
 import {
   type InboundContext,
   type Listener,
+  type LoginFailed,
   type MessageAccepted,
   type MessageRejected,
+  type PolicyWouldBlock,
   type ServerTlsOptions,
   type SessionPatience,
   type SessionRejected,
@@ -39,17 +42,22 @@ export const LIMITS: LimitsConfig = {
   diskFreeBytes: 0,
 };
 
+type ConnectorChanges = Partial<Omit<InboundConnector, 'name' | 'match' | 'require'>> & {
+  readonly match?: Partial<InboundConnector['match']>;
+  readonly require?: Partial<InboundConnector['require']>;
+};
+
 /** An inbound connector with nothing in it but what the test says. */
-export function connector(name: string, given: Partial<Omit<InboundConnector, 'name'>>): InboundConnector {
+export function connector(name: string, { match, require, ...given }: ConnectorChanges): InboundConnector {
   return {
     name,
     type: 'partner',
-    match: { senderDomains: [], addresses: [], certificates: [] },
-    require: { tls: false, addresses: [], certificates: [] },
     enabled: true,
     testMode: false,
     acceptServerAuthOnly: true,
     ...given,
+    match: { senderDomains: [], addresses: [], certificates: [], ...match },
+    require: { tls: false, addresses: [], certificates: [], ...require },
   };
 }
 
@@ -59,6 +67,10 @@ export type Changes = {
   readonly limits?: Partial<LimitsConfig>;
   readonly acceptedDomains?: readonly DomainPattern[];
   readonly inbound?: readonly InboundConnector[];
+  readonly users?: readonly UserConfig[];
+  /** PEM of what client certificates must chain to. */
+  readonly anchors?: readonly string[];
+  readonly checkPassword?: InboundContext['checkPassword'];
   readonly patience?: Partial<SessionPatience>;
   readonly clock?: Clock;
   readonly tls?: InboundContext['tls'];
@@ -82,6 +94,8 @@ export type TestListener = {
     readonly accepted: MessageAccepted[];
     readonly rejected: MessageRejected[];
     readonly sessions: SessionRejected[];
+    readonly wouldBlock: PolicyWouldBlock[];
+    readonly logins: LoginFailed[];
   };
 };
 
@@ -100,6 +114,7 @@ function configOf(changes: Changes): Config {
     hostname: 'relay.test',
     acceptedDomains: changes.acceptedDomains ?? [exact('example.org'), below('example.org')],
     inbound: changes.inbound ?? [],
+    users: changes.users ?? [],
     limits: { ...LIMITS, ...changes.limits },
   } as unknown as Config;
 }
@@ -128,7 +143,7 @@ export async function openListener(changes: Changes = {}): Promise<TestListener>
   const offered: Claim[] = [];
   const bugs: unknown[] = [];
   const files = new Map<string, Buffer>();
-  const log: TestListener['log'] = { accepted: [], rejected: [], sessions: [] };
+  const log: TestListener['log'] = { accepted: [], rejected: [], sessions: [], wouldBlock: [], logins: [] };
   let abandoned = 0;
   let ids = 0;
   const spool: Pick<Spool, 'accept' | 'createBody' | 'health'> = {
@@ -145,10 +160,13 @@ export async function openListener(changes: Changes = {}): Promise<TestListener>
   const config = configOf(changes);
   const clock = changes.clock ?? testClock();
   const usual = serverTls(relayCertificate());
+  const anchors = changes.anchors ?? [];
   const context: InboundContext = {
     config: () => config,
     spool: spool as Spool,
     tls: changes.tls ?? { optionsFor: () => usual },
+    clientAnchors: () => anchors,
+    checkPassword: changes.checkPassword ?? (async () => false),
     clock,
     newQueueId: () => `q${++ids}` as QueueId,
     peers: createPeerLimits({ memory: createPeerTable(1), thread: 0, seed: 7 }, clock),
@@ -159,9 +177,11 @@ export async function openListener(changes: Changes = {}): Promise<TestListener>
       messageAccepted: (fields) => log.accepted.push(fields),
       messageRejected: (fields) => log.rejected.push(fields),
       sessionRejected: (fields) => log.sessions.push(fields),
+      policyWouldBlock: (fields) => log.wouldBlock.push(fields),
+      loginFailed: (fields) => log.logins.push(fields),
     },
     broke: (error) => bugs.push(error),
-    patience: { ...USUAL_PATIENCE, sweepEvery: 5, ...changes.patience },
+    patience: { ...USUAL_PATIENCE, loginDelay: 0, sweepEvery: 5, ...changes.patience },
     reusePort: false,
   };
   const opened = await startListener({ ...BASE_LISTENER, ...changes.listener }, context);

@@ -19,6 +19,7 @@ const FACTS: TraceFacts = {
   helo: 'client.test',
   extended: true,
   tls: { version: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384', group: 'X25519MLKEM768', peer: null },
+  authenticated: false,
   smtpUtf8: false,
   hostname: 'relay.example.org',
   queueId: 'abc123' as QueueId,

@@ -151,6 +151,7 @@ const accepted = (to: readonly string[]) => ({
   to,
   sizeBytes: 5,
   connectors: [],
+  user: null,
 });
 
 test('message.accepted names its recipients, up to twenty', () => {
@@ -162,6 +163,21 @@ test('message.accepted names its recipients, up to twenty', () => {
   const to = lines[1]?.[2]['to'];
   assert.ok(Array.isArray(to));
   assert.deepEqual([to.length, lines[1]?.[2]['recipients']], [20, 30]);
+});
+
+test('what test mode let through and who could not log in is told; the password is nowhere', () => {
+  const { lines, log } = recorder();
+  const delivery = createDeliveryLog(log);
+  const reply = { code: 530, enhanced: '5.7.10', text: 'TLS is required for mail from this sender' } as const;
+  delivery.policyWouldBlock({ ...CLIENT, connector: 'contoso-in', from: 'a@contoso.com', reply });
+  delivery.loginFailed({ ...CLIENT, mechanism: 'PLAIN', user: null, reply: { code: 535, enhanced: '5.7.8', text: 'no' } });
+  assert.deepEqual(
+    lines.map(([level, event, line]) => [level, event, line['connector'], line['from'], line['user']]),
+    [
+      ['warn', 'policy.would-block', 'contoso-in', 'a@contoso.com', undefined],
+      ['warn', 'login.failed', undefined, undefined, null],
+    ],
+  );
 });
 
 test('rejections carry the reply; foreign text is capped and escaped', () => {

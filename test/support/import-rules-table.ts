@@ -94,7 +94,7 @@ export const ROOTS_ONLY: readonly (readonly [pattern: RegExp, what: string])[] =
 export const STAGES: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   config: ['domain'],
-  inbound: ['domain', 'spool', 'platform'],
+  inbound: ['domain', 'spool', 'security', 'platform'],
   spool: ['domain', 'platform'],
   delivery: ['domain', 'spool', 'routing', 'security', 'transport', 'reporting', 'dns', 'platform'],
   routing: ['domain', 'dns'],
