@@ -47,6 +47,8 @@ export type TlsConduct = {
   readonly start: 'starttls' | 'implicit' | 'absent';
   readonly handshake: HandshakeConduct;
   readonly certificate: CertificateKind;
+  /** `required`: the handshake fails without one. Its issuer is nobody's concern. */
+  readonly clientCertificate: 'none' | 'asked' | 'required';
   readonly keyType: 'ec' | 'rsa';
   readonly minVersion: 'TLSv1' | 'TLSv1.2' | 'TLSv1.3';
   readonly maxVersion: 'TLSv1' | 'TLSv1.2' | 'TLSv1.3';
@@ -93,6 +95,7 @@ const DEFAULT_TLS: TlsConduct = {
   start: 'starttls',
   handshake: 'complete',
   certificate: 'valid',
+  clientCertificate: 'none',
   keyType: 'ec',
   minVersion: 'TLSv1.2',
   maxVersion: 'TLSv1.3',

@@ -120,6 +120,7 @@ export class Conversation {
     const secured = await how(this.#wire, {
       ...this.#setting.handshake,
       conduct: this.#setting.behaviour.tls.handshake,
+      clientCertificate: this.#setting.behaviour.tls.clientCertificate,
       record: this.#setting.record,
       clear: (octets) => this.#noteClear(octets, true),
     });

@@ -5,13 +5,14 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { type SecureContext, TLSSocket } from 'node:tls';
-import type { HandshakeConduct } from './behaviour.ts';
+import type { HandshakeConduct, TlsConduct } from './behaviour.ts';
 import type { Seen, TlsSeen } from './journal.ts';
 import { looksLikeTls, negotiatedGroup, parseClientHello, recordLength } from './tls-hello.ts';
 import { openWire, type Wire } from './wire.ts';
 
 export type HandshakeSetting = {
   readonly conduct: HandshakeConduct;
+  readonly clientCertificate: TlsConduct['clientCertificate'];
   readonly context: SecureContext;
   readonly largeHelloOctets: number;
   readonly record: (seen: Seen) => void;
@@ -98,7 +99,12 @@ function inTheClear(octets: Buffer, setting: HandshakeSetting): void {
 async function complete(wire: Wire, hello: Buffer, setting: HandshakeSetting): Promise<Secured | null> {
   wire.detach();
   const tap = tapped(wire.socket, hello);
-  const socket = new TLSSocket(tap.stream, { isServer: true, secureContext: setting.context });
+  const socket = new TLSSocket(tap.stream, {
+    isServer: true,
+    secureContext: setting.context,
+    requestCert: setting.clientCertificate !== 'none',
+    rejectUnauthorized: setting.clientCertificate === 'required',
+  });
   const problem = await new Promise<string | null>((resolve) => {
     socket.once('secure', () => resolve(null));
     socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
@@ -118,6 +124,8 @@ async function complete(wire: Wire, hello: Buffer, setting: HandshakeSetting): P
     resumed: socket.isSessionReused(),
   };
   setting.record({ event: 'tls', ...tls });
+  const shown = socket.getPeerX509Certificate();
+  if (shown !== undefined) setting.record({ event: 'client-certificate', subject: shown.subject });
   return { wire: openWire(socket, (text) => setting.record({ event: 'error', problem: text })), tls };
 }
 

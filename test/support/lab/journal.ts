@@ -41,6 +41,8 @@ export type Seen =
   /** Something that is no ClientHello came where one was due: the client went on in the clear. */
   | { readonly event: 'not-tls'; readonly octets: number }
   | ({ readonly event: 'tls' } & TlsSeen)
+  /** `subject` as OpenSSL prints it. */
+  | { readonly event: 'client-certificate'; readonly subject: string }
   | { readonly event: 'mail'; readonly argument: string; readonly secure: boolean }
   | { readonly event: 'rcpt'; readonly argument: string; readonly secure: boolean }
   | { readonly event: 'data'; readonly secure: boolean }

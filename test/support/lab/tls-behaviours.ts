@@ -122,6 +122,12 @@ export const TLS_BEHAVIOURS = {
     encrypt: DELIVERS,
     tls: { certificate: 'wrong-name' },
   },
+  'client-certificate-required': {
+    does: 'asks for a client certificate and breaks off the handshake without one',
+    opportunistic: 'delivers over TLS where a client certificate is configured (or any certificate), else in the clear',
+    encrypt: 'delivers over TLS where a client certificate is configured (or any certificate), else defers 4.4.317',
+    tls: { clientCertificate: 'required' },
+  },
   'implicit-tls': {
     does: 'TLS from the first byte (route with tls: implicit)',
     opportunistic: DELIVERS,
