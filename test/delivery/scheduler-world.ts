@@ -73,6 +73,11 @@ export class FakeSpool {
       }),
   };
 
+  /** How many claims the scheduler asks for now, null while it does not ask. */
+  asksFor(): number | null {
+    return this.poll?.request.limit ?? null;
+  }
+
   #settle(settlement: Settlement): Result<'settled' | 'stale', SpoolProblem> {
     if (this.problem !== null && this.problem !== 'stale')
       return { ok: false, error: { kind: this.problem, detail: this.problem } };

@@ -122,11 +122,11 @@ describe('what is asked of the spool', () => {
     scheduler.start();
     scheduler.offer(names(4000).map((name) => mail(name, { domain: `${name}.test` })));
     await hand(mail('last', { domain: 'last.test' }));
-    assert.equal(spool.poll?.request, undefined);
+    assert.equal(spool.asksFor(), null);
     await end('delivered', 100);
-    assert.equal(spool.poll?.request, undefined);
+    assert.equal(spool.asksFor(), null);
     await end('delivered', 150);
-    assert.equal(spool.poll?.request.limit, 100);
+    assert.equal(spool.asksFor(), 100);
   });
 
   test('a spool that answers at once with nothing is left in peace for a second', async (t) => {
