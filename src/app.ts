@@ -31,6 +31,7 @@ import { forbidsStart } from './platform/self-test-policy.ts';
 import { openShutdown, type Shutdown } from './platform/shutdown.ts';
 import { keepThread, type Thread } from './platform/threads.ts';
 import type { RelayCommand, RelayWord, RelayWorkerData } from './relay-protocol.ts';
+import { usualTrust } from './relay-snapshot.ts';
 import { readBodyHead } from './reporting/body-head.ts';
 import { createCounterMemory, sumCounters } from './reporting/counters.ts';
 import { createDeliveryLog } from './reporting/delivery-log.ts';
@@ -39,6 +40,7 @@ import { makeNotices } from './reporting/notices.ts';
 import type { Spool, SpoolAdmin } from './spool/spool.ts';
 import { connectSpool } from './spool/sqlite-spool.ts';
 import { type SpoolThread, startSpoolThread } from './spool/sqlite-spool-thread.ts';
+import { openTlsReports, type TlsReportService, tlsReportPath } from './tls-report-service.ts';
 
 /** Sessions and attempts under way get this long to end after a signal. */
 const DRAIN_WITHIN = 25_000;
@@ -77,6 +79,9 @@ export async function serve(options: ServeOptions): Promise<0 | 1> {
   log.flush();
   return code;
 }
+
+/** Who takes what relay threads tell besides the log. */
+type Listening = { readonly history: HistoryService; readonly tlsReports: TlsReportService };
 
 class App {
   readonly #options: ServeOptions;
@@ -120,7 +125,8 @@ class App {
     this.#log.info('spool.opened', { path: config.queue.path, ...spoolThread.value.recovery });
     this.#spoolThread = spoolThread.value;
     const history = this.#openHistory();
-    const threads = this.#keepRelays(spoolThread.value, history);
+    const tlsReports = this.#openTlsReports(spool);
+    const threads = this.#keepRelays(spoolThread.value, { history, tlsReports });
     this.#watch = watchFiles(this.#watched(), () => this.reload('a file changed'));
     const admin = await startAdminServer(
       { host: config.admin.host, port: config.admin.port, token: () => this.#active.loaded.config.admin.token, log: this.#log },
@@ -133,6 +139,7 @@ class App {
     for (const thread of this.#running.values()) thread.post({ kind: 'drain', within: DRAIN_WITHIN } satisfies RelayCommand);
     await Promise.all(threads);
     if (admin.ok) await admin.value.close();
+    await tlsReports.close();
     await spool.close();
     await spoolThread.value.close();
     await history.close();
@@ -214,8 +221,22 @@ class App {
     });
   }
 
+  #openTlsReports(spool: Spool): TlsReportService {
+    const config = (): Config => this.#active.loaded.config;
+    return openTlsReports({
+      path: tlsReportPath(config().queue.path),
+      clock,
+      random: () => Math.random(),
+      spool,
+      log: this.#log,
+      newQueueId: openQueueIds(clock),
+      config,
+      trust: () => usualTrust(config(), this.#active.snapshot.materials),
+    });
+  }
+
   /** Starts the relay threads and keeps them; the promises end when the threads have ended for good. */
-  #keepRelays(spoolThread: SpoolThread, history: HistoryService): readonly Promise<void>[] {
+  #keepRelays(spoolThread: SpoolThread, { history, tlsReports }: Listening): readonly Promise<void>[] {
     const { config } = this.#options.loaded;
     const peerTable = { memory: createPeerTable(config.workers), seed: randomInt(2 ** 31) };
     return this.#counters.map((counters, thread) =>
@@ -244,6 +265,7 @@ class App {
             const word = message as RelayWord;
             const taken = (): void => this.#running.get(thread)?.post({ kind: 'history-taken' } satisfies RelayCommand);
             if (word.kind === 'history') history.take(word.batch, taken);
+            else if (word.kind === 'tls-sessions') tlsReports.take(word.counts);
             else this.#hear(word);
           },
         },

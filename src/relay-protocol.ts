@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Milliseconds } from './domain/basics.ts';
 import type { Config } from './domain/config.ts';
+import type { SessionCount } from './domain/tls-report.ts';
 import type { ListenProblem } from './inbound/context.ts';
 import type { ListenerCertificates } from './platform/certificates.ts';
 import type { MaterialsByConnector } from './platform/tls-materials.ts';
@@ -45,4 +46,6 @@ export type RelayWord =
   | { readonly kind: 'cannot-listen'; readonly problem: ListenProblem }
   /** What happened, for `trace`; answered by `history-taken`. */
   | { readonly kind: 'history'; readonly batch: HistoryBatch }
+  /** TLS sessions, for reports. */
+  | { readonly kind: 'tls-sessions'; readonly counts: readonly SessionCount[] }
   | { readonly kind: 'drained' };

@@ -55,7 +55,7 @@ export async function openSnapshots(first: PostedSnapshot, context: SnapshotCont
   let current: Snapshot | null = null;
 
   const factsFor = async ({ config, materials }: PostedSnapshot): Promise<OpenFactSources> => {
-    const trust = trustOf(config, materials);
+    const trust = usualTrust(config, materials);
     const { resolver, tls, delivery } = config;
     const key = JSON.stringify([resolver, tls.dane, tls.mtaSts, trust, delivery.ipv6, delivery.allowPrivateAddresses]);
     if (current !== null && key === factsKey) return current.facts;
@@ -78,7 +78,7 @@ export async function openSnapshots(first: PostedSnapshot, context: SnapshotCont
     const snapshot: Snapshot = {
       config,
       facts,
-      clientAnchors: once(() => anchorTexts(trustOf(config, materials))),
+      clientAnchors: once(() => anchorTexts(usualTrust(config, materials))),
       hosts: createHostResolver({ config: () => config, resolver: facts.resolver, random, clock, ownAddresses }),
       materials: ({ name }) => materials[name] ?? NO_MATERIALS,
     };
@@ -110,5 +110,5 @@ function once<T>(make: () => T): () => T {
 }
 
 /** `tls.trust`: that of the implicit last connector, which has no anchors of its own. */
-const trustOf = ({ outbound }: Config, materials: PostedSnapshot['materials']): ConnectorMaterials['trust'] =>
+export const usualTrust = ({ outbound }: Config, materials: PostedSnapshot['materials']): ConnectorMaterials['trust'] =>
   materials[outbound[outbound.length - 1]?.name ?? '']?.trust ?? NO_MATERIALS.trust;

@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { attempt } from './delivery/attempt.ts';
 import { LEASE, Scheduler, type SchedulerContext } from './delivery/scheduler.ts';
+import { judgeSession, type VisitOfDelivery } from './delivery/session-result-policy.ts';
 import { AvoidedAddresses } from './delivery/walk-hosts.ts';
 import type { Clock, Instant } from './domain/basics.ts';
 import { after } from './domain/basics.ts';
@@ -30,6 +31,7 @@ import { createDeliveryLog } from './reporting/delivery-log.ts';
 import { acceptedEvent, attemptEvent, noticeEvent } from './reporting/history-event-format.ts';
 import { createHistoryOutbox } from './reporting/history-outbox.ts';
 import { makeNotices } from './reporting/notices.ts';
+import { createTlsRptOutbox } from './reporting/tls-rpt-outbox.ts';
 import { findConnector } from './routing/connector-policy.ts';
 import { gatherFacts, type HostQuestion } from './security/gather-facts.ts';
 import { openHostMemory } from './security/host-memory.ts';
@@ -72,6 +74,12 @@ const history = createHistoryOutbox({
   privacy: () => config().log.addresses,
   post: (batch) => say({ kind: 'history', batch }),
 });
+const tlsReports = createTlsRptOutbox({ clock, post: (counts) => say({ kind: 'tls-sessions', counts }) });
+/** By the facts the delivery went by: they are remembered while they hold. */
+async function countSession(visit: VisitOfDelivery): Promise<void> {
+  const session = judgeSession(visit, await gatherFacts(visit, snapshots.of(visit.connector).facts), clock.now());
+  if (session !== null) tlsReports.count(session);
+}
 const transport = createTransport(clock);
 const pool = new Pool(clock);
 const memory = await openHostMemory(spool);
@@ -86,6 +94,9 @@ const attemptContext = {
     mailLog.tlsFallback(fallback);
   },
   gather: (question: HostQuestion) => gatherFacts(question, snapshots.of(question.connector).facts),
+  onSession: (visit: VisitOfDelivery) => {
+    if (config().reports.tlsRpt !== null) void countSession(visit);
+  },
   materials: (connector: OutboundConnector) => snapshots.of(connector).materials(connector),
   resolveHosts: (connector: OutboundConnector, claim: Claim) => snapshots.of(connector).hosts.resolve(connector, claim),
 };
@@ -213,6 +224,7 @@ async function drain(within: number): Promise<void> {
   endAttempts();
   await spool.close();
   history.flush();
+  tlsReports.flush();
   log.flush();
   say({ kind: 'drained' });
   parentPort?.close();

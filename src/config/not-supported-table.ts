@@ -5,7 +5,7 @@
 import type { Config } from '../domain/config.ts';
 import { parseDuration } from './duration-format.ts';
 import type { Path } from './path-format.ts';
-import { type Draft, errorAtKey, field, isRecord } from './tree.ts';
+import { type Draft, errorAtKey, isRecord } from './tree.ts';
 
 type Row = {
   /** `*` stands for every position of a list. */
@@ -37,7 +37,6 @@ export const NOT_SUPPORTED_YET: readonly Row[] = [
   { path: 'inbound.*.acceptServerAuthOnly' },
   { path: 'users', ...EMPTY },
   { path: 'queue.store', unless: notPostgres, only: 'sqlite' },
-  { path: 'reports.tlsRpt', unless: (value) => field(value, 'enabled') === false, only: 'enabled: false' },
 ];
 
 /** What `tls` means meanwhile where the schema's default asks for a feature of a later version; a line goes with its rows. */

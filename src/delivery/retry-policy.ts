@@ -3,6 +3,7 @@
  */
 import { after, type Instant, type Milliseconds } from '../domain/basics.ts';
 import type { RetrySchedule } from '../domain/connector.ts';
+import type { Envelope } from '../domain/envelope.ts';
 import type { DeliveryOutcome } from '../domain/outcome.ts';
 import type { Claim, ClaimedRecipient, RecipientSettlement } from '../domain/queue.ts';
 import { asExpired } from './failure-policy.ts';
@@ -18,8 +19,14 @@ export type RetryFacts = AgeFacts & {
 };
 
 const JITTER = 0.1;
+/** TLS reports are given up after a day (RFC 8460, section 5.5). */
+const REPORT_PATIENCE: Milliseconds = 86_400_000;
 /** What must be looked at is looked at no sooner than this. */
 const SHORTEST_ATTENTION: Milliseconds = 1000;
+
+/** The connector's schedule; for a report of ours no longer than reports are worth. */
+export const scheduleFor = ({ origin }: Pick<Envelope, 'origin'>, schedule: RetrySchedule): RetrySchedule =>
+  origin.kind === 'report' && schedule.expireAfter > REPORT_PATIENCE ? { ...schedule, expireAfter: REPORT_PATIENCE } : schedule;
 
 /** How long to wait after the given number of attempts, before jitter. The last interval repeats. */
 export function retryInterval(schedule: RetrySchedule, attempts: number): Milliseconds {

@@ -11,7 +11,7 @@ import type { AttemptResult } from './attempt.ts';
 import { Destination, type Ready, type Trouble } from './destination.ts';
 import { HeldClaims } from './held-claims.ts';
 import { Intake } from './intake.ts';
-import { decideWhileDown } from './retry-policy.ts';
+import { decideWhileDown, scheduleFor } from './retry-policy.ts';
 import { type SettleContext, settleClaim } from './settle-claim.ts';
 import { troubleOf, untried } from './untried.ts';
 
@@ -227,7 +227,8 @@ export class Scheduler {
   /** Sees to a claim whose destination is down; true where it is to be given back. */
   #whileDown(destination: Destination, ready: Ready, trouble: Trouble): boolean {
     const { claim, connector } = ready;
-    const age = { receivedAt: claim.envelope.receivedAt, now: this.#context.clock.now(), schedule: connector.retry };
+    const schedule = scheduleFor(claim.envelope, connector.retry);
+    const age = { receivedAt: claim.envelope.receivedAt, now: this.#context.clock.now(), schedule };
     switch (decideWhileDown(claim, { ...age, markedUp: destination.isMarked(claim.domain) })) {
       case 'settle':
         void this.#settleUntried(destination, ready, trouble);

@@ -15,9 +15,9 @@ import {
 import type { TlsFailure } from '../domain/tls.ts';
 import type { ReportedPolicy, TlsResultType, TlsSession } from '../domain/tls-report.ts';
 import type { HostCandidate } from '../routing/resolve-hosts.ts';
-import { type HostSecurity, policyDomainOf } from '../security/gather-facts.ts';
+import type { HostSecurity } from '../security/gather-facts.ts';
 import { policyLines } from '../security/mta-sts-format.ts';
-import { type MtaStsStatus, permitsHost } from '../security/mta-sts-policy.ts';
+import { type MtaStsStatus, permitsHost, policyDomainOf } from '../security/mta-sts-policy.ts';
 import { stsResultType } from '../security/mta-sts-problem-format.ts';
 import { judgePeer } from '../security/peer-policy.ts';
 import type { OpenFailure, SessionFacts } from '../transport/session.ts';
@@ -55,7 +55,7 @@ const failed = (type: TlsResultType, reason: string | null = null): Failed => ({
 
 /** The session as reports count it; null where it is not counted: nothing was said about TLS, or no domain would hear of it. */
 export function judgeSession(visit: VisitOfDelivery, security: HostSecurity, now: Instant): TlsSession | null {
-  const reportDomain = policyDomainOf(visit);
+  const reportDomain = policyDomainOf(visit.connector.route, visit.host, visit.recipientDomain);
   if (reportDomain === null || isAddressLiteral(reportDomain)) return null;
   const verdict = judge(visit, security, now);
   if (verdict === null) return null;

@@ -10,7 +10,7 @@ import type { Claim, RecipientSettlement, Settlement } from '../domain/queue.ts'
 import type { MadeNotice } from '../reporting/notices.ts';
 import type { Spool } from '../spool/spool.ts';
 import { pause } from './pause.ts';
-import { settleRecipient } from './retry-policy.ts';
+import { scheduleFor, settleRecipient } from './retry-policy.ts';
 
 /** A claim after its attempt. */
 export type Ended = {
@@ -77,7 +77,8 @@ export async function settleClaim(
 
 function fates({ claim, connector, report, downUntil }: Ended, { clock, random }: SettleContext): readonly RecipientSettlement[] {
   const { receivedAt } = claim.envelope;
-  const facts = { receivedAt, now: clock.now(), schedule: connector.retry, chance: random(), downUntil };
+  const schedule = scheduleFor(claim.envelope, connector.retry);
+  const facts = { receivedAt, now: clock.now(), schedule, chance: random(), downUntil };
   const settled: RecipientSettlement[] = [];
   for (const claimed of claim.recipients) {
     const outcome = report.outcomes.get(claimed.number);

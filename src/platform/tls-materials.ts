@@ -8,6 +8,7 @@ import { createSecureContext } from 'node:tls';
 import { err, isNonEmpty, type NonEmpty, ok, type Result } from '../domain/basics.ts';
 import type { Config } from '../domain/config.ts';
 import type { CertificateFiles, OutboundConnector } from '../domain/connector.ts';
+import { dkimKeyProblem } from './dkim-key-policy.ts';
 
 /** PEM texts of trust anchors, and whether the system's are among them. */
 type Trust = { readonly system: boolean; readonly pem: readonly string[] };
@@ -41,6 +42,8 @@ export function loadMaterials(config: Config): Result<MaterialsByConnector, NonE
     const clientCertificate = own === null ? usualCertificate : pair(own);
     return [connector.name, { id: idOf(connector, { trust, clientCertificate }), trust, clientCertificate }];
   });
+  // Read again when a report is signed; here only so that a key that cannot sign is found before.
+  if (config.reports.tlsRpt?.dkim) readText(config.reports.tlsRpt.dkim.key, problems, dkimKeyProblem);
   return isNonEmpty(problems) ? err(problems) : ok(Object.fromEntries(made));
 }
 

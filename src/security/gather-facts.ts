@@ -5,7 +5,7 @@
 import type { Domain } from '../domain/address.ts';
 import type { OutboundConnector } from '../domain/connector.ts';
 import type { DaneHost, DaneStatus } from './dane-policy.ts';
-import type { MtaStsStatus } from './mta-sts-policy.ts';
+import { type MtaStsStatus, policyDomainOf } from './mta-sts-policy.ts';
 
 /** One host of one delivery. */
 export type HostQuestion = {
@@ -27,16 +27,6 @@ const NO_DANE: DaneStatus = { kind: 'not-applicable', because: 'off' };
 const NO_MTA_STS: MtaStsStatus = { kind: 'not-applicable', problem: null };
 const NOTHING: HostSecurity = { dane: NO_DANE, mtaSts: NO_MTA_STS };
 
-/** Whose MTA-STS policy and TLSRPT record count: with a smarthost the smarthost's (RFC 8461, section 3.4); null where it has no name. */
-export const policyDomainOf = (question: {
-  readonly connector: Pick<OutboundConnector, 'route'>;
-  readonly host: Pick<DaneHost, 'nextHopNames' | 'name'>;
-  readonly recipientDomain: Domain;
-}): Domain | null =>
-  question.connector.route.kind === 'smarthost'
-    ? (question.host.nextHopNames[0] ?? question.host.name)
-    : question.recipientDomain;
-
 /** The facts about a host. Never rejects: what could not be learned is a case of the statuses. */
 export function gatherFacts(
   { connector, host, recipientDomain }: HostQuestion,
@@ -44,7 +34,7 @@ export function gatherFacts(
 ): HostSecurity | Promise<HostSecurity> {
   const { tls } = connector;
   if (tls.mode === 'plaintext') return NOTHING;
-  const policyDomain = policyDomainOf({ connector, host, recipientDomain });
+  const policyDomain = policyDomainOf(connector.route, host, recipientDomain);
   const dane = tls.dane === 'off' || sources.dane === null || host.name === null ? NO_DANE : sources.dane(host);
   const mtaSts =
     tls.mtaSts === 'off' || sources.mtaSts === null || policyDomain === null ? NO_MTA_STS : sources.mtaSts(policyDomain);

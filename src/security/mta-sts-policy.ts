@@ -4,6 +4,7 @@
  */
 import type { Domain } from '../domain/address.ts';
 import { after, type Instant, type Milliseconds } from '../domain/basics.ts';
+import type { Route } from '../domain/connector.ts';
 import type { DnsAnswer } from '../domain/dns.ts';
 import { policyEnd, type StoredPolicy, type StsProblem } from '../domain/mta-sts.ts';
 import type { NamePattern } from '../domain/peer.ts';
@@ -96,6 +97,13 @@ export const isRenewalWorthwhile = (policy: StoredPolicy, now: Instant): boolean
 
 /** True where the note of when the policy was last used should be brought up to date: once a day is enough. */
 export const isUseNewsworthy = (policy: StoredPolicy, now: Instant): boolean => now >= after(policy.usedAt, RENEW_AGE);
+
+/** Whose policy counts, and whose TLSRPT record: with a smarthost the smarthost's (RFC 8461, section 3.4); null where it has no name. */
+export const policyDomainOf = (
+  route: Pick<Route, 'kind'>,
+  host: { readonly name: Domain | null; readonly nextHopNames: readonly Domain[] },
+  recipientDomain: Domain,
+): Domain | null => (route.kind === 'smarthost' ? (host.nextHopNames[0] ?? host.name) : recipientDomain);
 
 /** What is known of a domain's policy when a message is to be sent there. */
 export type MtaStsStatus =

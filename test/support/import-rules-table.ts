@@ -13,7 +13,7 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   // Of config/ only the files that read and watch touch the world.
   [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger|reporting\/history)\.ts$/, 'port'],
-  [/^(main|app|active-config|fact-sources|history-service|relay-snapshot|relay-worker|relay-protocol)\.ts$/, 'root'],
+  [/^(main|app|active-config|fact-sources|history-service|relay-snapshot|relay-worker|relay-protocol|tls-report-service)\.ts$/, 'root'],
   [/^spool\/spool-thread\.ts$/, 'root'],
   [/^reporting\/history-thread\.ts$/, 'root'],
   [/^cli\//, 'root'],
@@ -39,7 +39,7 @@ export const TECHNOLOGIES: readonly (readonly [module: RegExp, owners: RegExp])[
     /^node:worker_threads$/,
     /^(platform\/threads|relay-worker|relay-protocol|app|spool\/spool-thread|spool\/[\w-]+-protocol|spool\/sqlite-[\w-]+|reporting\/history-thread)\.ts$/,
   ],
-  [/^node:(dgram|dns)(\/promises)?$/, /^dns\//],
+  [/^node:(dgram|dns)(\/promises)?$/, /^(dns\/|platform\/local-address\.ts$)/],
   [/^node:http$/, /^((admin|cli)\/|security\/mta-sts-fetch\.ts$)/],
   [/^node:tls$/, /^(inbound\/smtp-server-|transport\/nodemailer-|platform\/|security\/mta-sts-fetch\.ts$)/],
   [/^node:/, /./],
