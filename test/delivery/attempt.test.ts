@@ -4,126 +4,19 @@
  */
 import { strict as assert } from 'node:assert';
 import { after, before, describe, test } from 'node:test';
-import { type AttemptResult, attempt } from '../../src/delivery/attempt.ts';
-import { AvoidedAddresses, type Fallback } from '../../src/delivery/walk-hosts.ts';
-import type { Domain } from '../../src/domain/address.ts';
-import type { Instant } from '../../src/domain/basics.ts';
-import type { Config } from '../../src/domain/config.ts';
 import type { OutboundConnector } from '../../src/domain/connector.ts';
-import type { Envelope, QueueId } from '../../src/domain/envelope.ts';
-import type { Claim } from '../../src/domain/queue.ts';
+import type { Envelope } from '../../src/domain/envelope.ts';
 import type { Rung, TlsMode, TlsRung } from '../../src/domain/tls.ts';
-import { ADDRESS_GIVEN } from '../../src/routing/proof-policy.ts';
-import type { RememberedRung } from '../../src/security/ladder-policy.ts';
-import { createTransport } from '../../src/transport/nodemailer-session.ts';
-import { Pool } from '../../src/transport/pool.ts';
-import type { Transport } from '../../src/transport/session.ts';
-import { systemClock } from '../support/clock.ts';
 import { outboundConnector, outboundTls } from '../support/connectors.ts';
+import { BODY, claim, outcomeOf, world } from '../support/delivery-lab.ts';
 import type { BehaviourName } from '../support/lab/behaviour-table.ts';
-import { labAuthority, type Receiver, type ReceiverOptions, startReceiver } from '../support/lab/receiver.ts';
+import { type Receiver, type ReceiverOptions, startReceiver } from '../support/lab/receiver.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 
 checkLeaks();
 
-const BODY = 'Received: from test\r\nSubject: lab\r\n\r\nSECRET-OF-THE-MESSAGE\r\n..dot\r\n';
-
 const connector = (mode: TlsMode, change: Partial<OutboundConnector> = {}): OutboundConnector =>
   outboundConnector({ tls: outboundTls({ mode }), ...change });
-
-function claim(change: Partial<Envelope> = {}, recipients: readonly string[] = ['user']): Claim {
-  const wire = Buffer.from(BODY);
-  const envelope: Envelope = {
-    queueId: 'TEST' as QueueId,
-    reversePath: { localPart: 'sender', domain: 'sender.test' as Domain },
-    origin: { kind: 'notice' },
-    receivedAt: Date.now() as Instant,
-    sizeBytes: wire.length - 1,
-    eightBit: false,
-    smtpUtf8: false,
-    requireTls: false,
-    tlsRequiredNo: false,
-    dsn: { return: null, envelopeId: null },
-    ...change,
-  };
-  const claimed = recipients.map((localPart, number) => ({
-    number,
-    recipient: { mailbox: { localPart, domain: 'lab.test' as Domain }, notify: null, originalRecipient: null },
-    attempts: 1,
-    delayNoticeSent: false,
-  }));
-  const [first, ...rest] = claimed;
-  assert.ok(first !== undefined);
-  return {
-    queueId: envelope.queueId,
-    domain: 'lab.test' as Domain,
-    fence: 1,
-    leaseUntil: 0 as Instant,
-    envelope,
-    recipients: [first, ...rest],
-    body: { kind: 'memory', wire },
-  };
-}
-
-/** A relay's delivery side with its own pool and memory. */
-function world(timeouts: Partial<Config['delivery']['timeouts']> = {}) {
-  const transport: Transport = createTransport(systemClock);
-  const pool = new Pool(systemClock);
-  const remembered = new Map<string, RememberedRung>();
-  const fallbacks: Fallback[] = [];
-  const config = {
-    hostname: 'relay.test' as Domain,
-    tls: { minVersion: 'TLSv1.2', ladder: ['modern', 'compatible', 'legacy'] },
-    delivery: { timeouts: { connect: 2000, greeting: 2000, tls: 400, command: 2000, data: 2000, ...timeouts } },
-  } as unknown as Config;
-  const deliver = (
-    message: Claim,
-    order: { readonly connector: OutboundConnector; readonly receivers: readonly Receiver[] },
-  ): Promise<AttemptResult> =>
-    attempt(
-      message,
-      { connector: order.connector, config },
-      {
-        transport,
-        pool,
-        clock: systemClock,
-        avoided: new AvoidedAddresses(),
-        memory: {
-          recall: (host, address) => remembered.get(`${host} ${address}`) ?? null,
-          remember: (host, address, rung, since) => void remembered.set(`${host} ${address}`, { rung, since }),
-          forget: (host, address) => void remembered.delete(`${host} ${address}`),
-        },
-        gather: () => ({ dane: { kind: 'not-applicable', because: 'off' }, mtaSts: { kind: 'not-applicable', problem: null } }),
-        materials: () => ({ id: 'lab', trust: { system: false, pem: [labAuthority().caPem] }, clientCertificate: null }),
-        onFallback: (fallback) => void fallbacks.push(fallback),
-        resolveHosts: () => {
-          const [first, ...rest] = order.receivers.map((receiver, at) => ({
-            ...ADDRESS_GIVEN,
-            name: receiver.hostname as Domain,
-            port: receiver.port,
-            addresses: [receiver.address] as const,
-            preference: at,
-          }));
-          assert.ok(first !== undefined);
-          return { kind: 'hosts', hosts: [first, ...rest] };
-        },
-      },
-    );
-  const close = (): void => {
-    pool.close();
-    transport.close();
-  };
-  return { deliver, pool, remembered, fallbacks, close };
-}
-
-const outcomeOf = (result: AttemptResult, number = 0): string => {
-  const outcome = result.report.outcomes.get(number);
-  return outcome === undefined
-    ? 'none'
-    : outcome.kind === 'delivered'
-      ? 'delivered'
-      : `${outcome.kind} ${outcome.failure.enhanced}`;
-};
 
 type Row = readonly [
   behaviour: BehaviourName,
