@@ -7,7 +7,7 @@ import type { Store } from '../../src/spool/spool-store.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import { dueNow } from './contract.ts';
 import { inProcessSpool } from './in-process.ts';
-import { failure, id, message, settlement } from './messages.ts';
+import { domain, failure, id, message, settlement } from './messages.ts';
 
 checkLeaks();
 
@@ -163,6 +163,34 @@ test('one operation the store cannot digest: it alone fails', async () => {
   assert.deepEqual(results.map(kindOf), ['ok', 'broken', 'ok']);
   assert.equal(spool.health().writable, true);
   assert.equal((await spool.stats()).messages, 2);
+});
+
+test('destinations that cannot be read are left alone, however many, though down and overdue; the others go on', async () => {
+  const bad = ['one.test', 'two.test', 'three.test'];
+  const store = (real: Store): Store => ({
+    ...real,
+    firstOfTurn(turn) {
+      if (bad.includes(turn.domain)) throw sqliteError(11, 'database disk image is malformed');
+      return real.firstOfTurn(turn);
+    },
+  });
+  await using queue = await inProcessSpool({ store });
+  const spool = queue.connect();
+  for (const name of [...bad, 'good.test']) await spool.accept(message(name, { to: [`user@${name}`] }), null);
+  await spool.markDestination({ domain: domain('three.test'), until: (queue.clock.now() + 1e8) as Instant });
+  queue.clock.advance(3_600_000);
+  assert.deepEqual(
+    (await dueNow(spool)).map((claim) => claim.queueId),
+    [id('good.test')],
+  );
+  assert.deepEqual(
+    queue.events.map((event) => event.kind),
+    ['unreadable', 'unreadable', 'unreadable'],
+  );
+  bad.length = 0;
+  assert.deepEqual(await dueNow(spool), []);
+  queue.clock.advance(300_000);
+  assert.equal((await dueNow(spool)).length, 3);
 });
 
 test('the wall clock jumps a day: no lease runs out by it', async () => {
