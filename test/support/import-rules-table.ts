@@ -13,7 +13,10 @@ export const KINDS: readonly (readonly [pattern: RegExp, kind: Kind])[] = [
   // Of config/ only the files that read and watch touch the world.
   [/^config\/(?!(live|load)-config\.ts)/, 'pure'],
   [/^(spool\/spool|dns\/resolver|transport\/session|platform\/logger|reporting\/history)\.ts$/, 'port'],
-  [/^(main|app|active-config|fact-sources|history-service|relay-snapshot|relay-worker|relay-protocol|tls-report-service)\.ts$/, 'root'],
+  [
+    /^(main|app|active-config|fact-sources|history-service|relay-snapshot|relay-worker|relay-protocol|tls-report-service)\.ts$/,
+    'root',
+  ],
   [/^spool\/spool-thread\.ts$/, 'root'],
   [/^reporting\/history-thread\.ts$/, 'root'],
   [/^cli\//, 'root'],
