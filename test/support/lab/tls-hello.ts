@@ -15,6 +15,8 @@ export type ClientHello = {
   readonly groups: readonly string[];
   /** Groups for which a key share came along. */
   readonly keyShares: readonly string[];
+  /** A session to go on with came along: a pre-shared key (TLS 1.3) or a ticket (RFC 5077). */
+  readonly offersSession: boolean;
 };
 
 const RECORD_HEADER = 5;
@@ -23,7 +25,14 @@ const CLIENT_HELLO = 1;
 const SERVER_HELLO = 2;
 const SERVER_KEY_EXCHANGE = 12;
 const NAMED_CURVE = 3;
-const EXTENSION = { serverName: 0, supportedGroups: 10, supportedVersions: 43, keyShare: 51 } as const;
+const EXTENSION = {
+  serverName: 0,
+  supportedGroups: 10,
+  sessionTicket: 35,
+  preSharedKey: 41,
+  supportedVersions: 43,
+  keyShare: 51,
+} as const;
 
 const VERSIONS: Readonly<Record<string, string>> = { '0301': 'TLSv1', '0302': 'TLSv1.1', '0303': 'TLSv1.2', '0304': 'TLSv1.3' };
 /** https://www.iana.org/assignments/tls-parameters (supported groups), under the names of interface.md. */
@@ -116,6 +125,7 @@ function readClientHello(body: Buffer, octets: number): ClientHello {
     ciphers,
     groups: groups === undefined ? [] : pairs(groups.subarray(2)).map(groupName),
     keyShares: keyShareGroups(extensions.get(EXTENSION.keyShare)),
+    offersSession: extensions.has(EXTENSION.preSharedKey) || (extensions.get(EXTENSION.sessionTicket)?.length ?? 0) > 0,
   };
 }
 
