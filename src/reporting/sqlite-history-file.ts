@@ -2,8 +2,7 @@
  * Opens the history's file. A file that is damaged or no history is moved aside and a new one begun: nothing depends on what is
  * in it. Durability is not asked for: after a power cut the last seconds may be missing.
  */
-import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, renameSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 
 /** "PSTH", so that another program's database is not taken for a history. */
@@ -37,9 +36,8 @@ export function isDamage(error: unknown): boolean {
   return typeof code === 'number' && [CORRUPT, NOTADB].includes(code & 0xff);
 }
 
-/** Opens or begins the file. Throws what SQLite and the file system throw where there can be none (no space, no rights). */
+/** Opens or begins the file in a folder that exists. Throws what SQLite and the file system throw where there can be none (no space, no rights). */
 export function openHistoryFile(path: string): OpenedHistory {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const found = tryOpen(path);
   if (typeof found !== 'string') return { database: found, movedAside: null };
   moveAside(path);
