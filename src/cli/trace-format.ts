@@ -175,7 +175,8 @@ function demandText(policy: TlsPolicy | null): string {
   if (policy === null) return '';
   const level = { always: 'plaintext always', allowed: 'TLS where it can be had', never: 'TLS or nothing' }[policy.plaintext];
   const peer = policy.peer.length === 0 ? '' : `; ${policy.peer.map(requirementText).join('; ')}`;
-  return `policy: ${level}, by ${policy.because.map(sourceText).join(' and ')}${peer}`;
+  const sources = policy.because.filter(({ kind }) => kind !== 'default').map(sourceText);
+  return `policy: ${level}${sources.length === 0 ? '' : `, by ${sources.join(' and ')}`}${peer}`;
 }
 
 function missingText({ messages, complete, since, counts }: TraceDocument): string {
