@@ -13,6 +13,7 @@ import { type CertificateRequest, createAuthority, type KeyedCertificate } from 
 import { systemClock } from '../support/clock.ts';
 import { checkLeaks } from '../support/leak-check.ts';
 import {
+  type Changes,
   type Client,
   connected,
   connector,
