@@ -8,6 +8,7 @@ import { buildConfig, checkMachine, type Machine } from './compile-build.ts';
 import { checkInbound } from './compile-inbound.ts';
 import { checkAcross } from './compile-names.ts';
 import { checkOutbound, checkResolver } from './compile-outbound.ts';
+import { checkReports } from './compile-reports.ts';
 import { type ReadDocument, readDocument } from './document-format.ts';
 import type { ConfigIssue } from './issue-format.ts';
 import { checkSupported } from './not-supported-table.ts';
@@ -75,6 +76,7 @@ function checkMeaning(tree: Tree, machine: Machine): readonly Draft[] {
     ...checkInbound(tree),
     ...checkOutbound(tree),
     ...checkResolver(tree),
+    ...checkReports(tree),
   ];
 }
 

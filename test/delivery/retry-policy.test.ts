@@ -7,6 +7,7 @@ import {
   type DownDecision,
   decideWhileDown,
   retryInterval,
+  scheduleFor,
   settleRecipient,
 } from '../../src/delivery/retry-policy.ts';
 import type { Domain } from '../../src/domain/address.ts';
@@ -52,6 +53,13 @@ describe('intervals', () => {
     test(`after ${attempts} attempts: ${expected / MINUTE} minutes`, () =>
       assert.equal(retryInterval(schedule, attempts), expected));
   }
+});
+
+test('a TLS report is given up after a day, whatever the patience with mail', () => {
+  const report = { origin: { kind: 'report' } } as const;
+  assert.equal(scheduleFor(report, schedule).expireAfter, 24 * HOUR);
+  assert.equal(scheduleFor(report, { ...schedule, expireAfter: HOUR }).expireAfter, HOUR);
+  assert.equal(scheduleFor({ origin: { kind: 'notice' } }, schedule), schedule);
 });
 
 describe('states', () => {
