@@ -7,6 +7,7 @@ import packageFile from '../package.json' with { type: 'json' };
 import { registerCert } from './cli/cert.ts';
 import { check } from './cli/check.ts';
 import { registerExplain } from './cli/explain.ts';
+import { registerHashPassword } from './cli/hash-password.ts';
 import { registerProbe } from './cli/probe.ts';
 import { registerQueue } from './cli/queue.ts';
 import { runServe } from './cli/serve.ts';
@@ -67,6 +68,7 @@ registerExplain(program, context);
 registerProbe(program, context);
 registerTrace(program, context);
 registerCert(program, context);
+registerHashPassword(program, context);
 
 function logFormat(text: string): 'json' | 'pretty' {
   if (text !== 'json' && text !== 'pretty') throw new InvalidArgumentError('It is json or pretty.');

@@ -16,8 +16,6 @@ type Row = {
   readonly only?: string;
 };
 
-const OFF = { unless: (value: unknown) => value === 'off', only: 'off' };
-const FALSE = { unless: (value: unknown) => value === false, only: 'false' };
 const EMPTY = { unless: (value: unknown) => Array.isArray(value) && value.length === 0, only: 'an empty list' };
 const isZeroDuration = (value: unknown): boolean => {
   const length = parseDuration(String(value));
@@ -28,14 +26,8 @@ const notPostgres = (value: unknown): boolean => typeof value !== 'string' || !/
 /** What is not supported yet. */
 export const NOT_SUPPORTED_YET: readonly Row[] = [
   { path: 'listeners.*.proxyProtocol', ...EMPTY },
-  { path: 'listeners.*.auth', ...OFF },
   { path: 'tls.downgradeMemory', unless: isZeroDuration, only: '0' },
   { path: 'tls.onDowngrade' },
-  { path: 'inbound.*.match.certificates' },
-  { path: 'inbound.*.require.certificates' },
-  { path: 'inbound.*.testMode', ...FALSE },
-  { path: 'inbound.*.acceptServerAuthOnly' },
-  { path: 'users', ...EMPTY },
   { path: 'queue.store', unless: notPostgres, only: 'sqlite' },
 ];
 

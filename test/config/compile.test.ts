@@ -308,7 +308,8 @@ const examples = readdirSync(new URL('config/examples/', project)).map((file) =>
 for (const file of ['config/postern.yaml', ...examples]) {
   test(`${file} compiles without a warning`, () => {
     const text = readFileSync(new URL(file, project), 'utf8');
-    const environment = { ADMIN_TOKEN: 'a-token-of-the-test' };
+    const hash = `$scrypt$ln=15,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+    const environment = { ADMIN_TOKEN: 'a-token-of-the-test', PRINTER_HASH: hash };
     const result = compile({ text, file }, { ...SURROUNDINGS, environment });
     assert.deepEqual(result.ok ? result.value.warnings.map(formatIssue) : result.error.map(formatIssue), []);
   });
