@@ -1,6 +1,8 @@
 /** What a partner's and our own DNS should say of this relay's certificate: TLSA records (RFC 7672) and an MTA-STS policy (RFC 8461). */
 import { createHash } from 'node:crypto';
 import { type CertificateSheet, coversName } from '../platform/certificate-sheet-format.ts';
+import { parseNamePattern } from '../security/certificate-names-format.ts';
+import { policyLines } from '../security/mta-sts-format.ts';
 
 /** A week: long enough to protect, short enough to be corrected (RFC 8461, section 3.2, allows a year). */
 const MAX_AGE_SECONDS = 604_800;
@@ -27,7 +29,8 @@ export type PublishedPolicy = {
 
 /** The policy for domains whose MX records name these hosts. */
 export function stsPolicy(names: readonly string[], domains: readonly string[], mode: 'enforce' | 'testing'): PublishedPolicy {
-  const lines = ['version: STSv1', `mode: ${mode}`, ...names.map((name) => `mx: ${name}`), `max_age: ${MAX_AGE_SECONDS}`];
+  const mx = names.map(parseNamePattern).filter((name) => name !== null);
+  const lines = policyLines({ mode, mx, maxAgeSeconds: MAX_AGE_SECONDS });
   const policy = lines.map((line) => `${line}\n`).join('');
   const id = createHash('sha256').update(policy).digest('hex').slice(0, 20);
   return {
