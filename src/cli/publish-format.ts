@@ -1,7 +1,7 @@
 /** What a partner's and our own DNS should say of this relay's certificate: TLSA records (RFC 7672) and an MTA-STS policy (RFC 8461). */
 import { createHash } from 'node:crypto';
+import { parseNamePattern } from '../domain/peer.ts';
 import { type CertificateSheet, coversName } from '../platform/certificate-sheet-format.ts';
-import { parseNamePattern } from '../security/certificate-names-format.ts';
 import { policyLines } from '../security/mta-sts-format.ts';
 
 /** A week: long enough to protect, short enough to be corrected (RFC 8461, section 3.2, allows a year). */
