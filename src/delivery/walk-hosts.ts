@@ -207,7 +207,11 @@ export class HostWalk {
   }
 
   #judge({ facts }: Session, policy: TlsPolicy): OpenFailure | null {
-    if (facts.peer === null) return null;
+    if (facts.peer === null) {
+      // The transport refuses this before; a session in the clear must not pass for one whose peer was judged.
+      const needsTls = policy.plaintext === 'never' || policy.peer.length > 0;
+      return needsTls ? { kind: 'tls', failure: facts.tlsFailure ?? { kind: 'not-offered' } } : null;
+    }
     const failure = judgePeer(policy.peer, facts.peer, this.#context.clock.now());
     return failure === null ? null : { kind: 'peer', failure };
   }

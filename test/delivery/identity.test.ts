@@ -303,6 +303,17 @@ test('a plaintext connector with credentials (check refuses it) sends neither th
   assert.equal(receiver.clearText(), '');
 });
 
+test('a transport that hands over a session in the clear where TLS is demanded is not believed', async (t) => {
+  for (const mode of ['encrypt', 'trusted'] as const) {
+    const receiver = await start(t, {}, 'starttls-absent');
+    const relay = world({}, (sound) => ({ ...sound, open: (plan) => sound.open({ ...plan, tlsRequired: false }) }));
+    t.after(() => relay.close());
+    const connector = outboundConnector({ tls: outboundTls({ mode }) });
+    assert.equal(outcomeOf(await relay.deliver(claim(), { connector, receivers: [receiver] })), 'deferred 4.4.317');
+    assert.doesNotMatch(receiver.clearText(), /MAIL|SECRET/);
+  }
+});
+
 test('implicit TLS: nothing in the clear, verified like any other, with credentials', async (t) => {
   const own = issue({ names: ['implicit-tls.lab.test'] });
   const receiver = await start(t, { ...showing(own), change: offering('PLAIN') }, 'implicit-tls');

@@ -106,9 +106,9 @@ const hostsOf = ({ receivers, hostname, proof }: Order) =>
     preference: at,
   }));
 
-/** A relay's delivery side. Close it, or the leak check tells. */
-export function world(timeouts: Partial<Config['delivery']['timeouts']> = {}) {
-  const transport: Transport = createTransport(systemClock);
+/** A relay's delivery side; `spoil` may put a faulty transport in its place. Close it, or the leak check tells. */
+export function world(timeouts: Partial<Config['delivery']['timeouts']> = {}, spoil = (sound: Transport): Transport => sound) {
+  const transport: Transport = spoil(createTransport(systemClock));
   const pool = new Pool(systemClock);
   const remembered = new Map<string, RememberedRung>();
   const fallbacks: Fallback[] = [];
